@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "bpf/kernel_event.h"
+
+namespace conntrace::agent {
+
+/// "ip:port" or "[v6]:port"; an IPv4 address mapped into IPv6 is shown as IPv4. Empty for another family.
+[[nodiscard]] std::string to_string(const conntrace_endpoint& endpoint);
+
+}  // namespace conntrace::agent

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conntrace/error.h"
+#include "conntrace/event.h"
+
+namespace conntrace::agent {
+
+/// Which processes are observed. The kernel programs drop everything else.
+struct Selection {
+  std::vector<pid_t> pids;
+  bool all = false;             ///< every process; pids is ignored
+  bool follow_children = true;  ///< processes forked by observed ones are observed too
+};
+
+struct ObserverOptions {
+  Selection selection;
+  std::uint32_t ring_bytes = 8u << 20;  ///< a power of two
+  bool dns = true;
+  bool adopt_existing = true;  ///< tcp_existing for sockets that were there before
+  bool io_edges = true;        ///< tcp_send and tcp_recv
+  bool fd_failures = true;     ///< fd_limit_hit; costs every system call of the machine: 8 to 105 ns were measured
+  std::uint64_t census_interval_ms = 1000;  ///< fd_census of each observed process; 0: never
+};
+
+/// One loss counter, by program and reason. They only grow.
+struct LossCounter {
+  std::string where;
+  GapReason reason = GapReason::unknown;
+  std::uint64_t count = 0;
+};
+
+struct ObserverStats {
+  std::uint64_t delivered = 0;  ///< events given to the sink
+  std::vector<LossCounter> losses;
+};
+
+/// One kernel hook, and whether this machine lets it attach.
+struct HookProbe {
+  std::string name;  ///< tp_btf/inet_sock_set_state
+  bool works = false;
+  std::string error;  ///< why not
+  std::string gives;  ///< which facts come from it, that is, what is lost without it
+};
+
+/// The agent's programs in this process: what the kernel sees of the selected processes.
+///
+/// Threading: one thread calls poll(); it runs the sink. Lifetime: programs are detached by the destructor, and by the
+///            kernel if the process dies. Privilege: CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN; root has them.
+/// Errors:    open() says which hook failed and why, with errno. Hooks that only enrich (DNS, fd failures) may fail:
+///            missing() lists them. Losses are counted and reported as gap events.
+/// Source:    Linux 6.1 and newer with BTF.
+class Observer {
+ public:
+  /// The event's views are valid until the sink returns (own() keeps them).
+  using Sink = std::function<void(const Event&)>;
+
+  /// Loads, attaches, then adopts what exists already; process_start for each selected process comes first.
+  [[nodiscard]] static Result<std::unique_ptr<Observer>> open(const ObserverOptions& options, Sink sink);
+  virtual ~Observer() = default;
+
+  /// Observes one more process and adopts its sockets.
+  [[nodiscard]] virtual Result<void> add_process(pid_t pid) = 0;
+  /// Delivers what has happened; waits at most timeout_ms for it. Returns the number of events.
+  [[nodiscard]] virtual Result<std::uint64_t> poll(int timeout_ms) = 0;
+  /// Everything that happened before this call has been delivered when it returns.
+  [[nodiscard]] virtual Result<void> drain() = 0;
+  [[nodiscard]] virtual ObserverStats stats() const = 0;
+  /// Hooks that could not be attached; what they would have given is absent from events.
+  [[nodiscard]] virtual const std::vector<HookProbe>& missing() const = 0;
+};
+
+/// Attaches every hook for a moment, one by one. For `conntrace doctor`.
+[[nodiscard]] std::vector<HookProbe> probe_hooks();
+
+/// Whether this build contains the BPF programs (-Dbpf=enabled).
+[[nodiscard]] bool built_with_bpf() noexcept;
+
+/// Open descriptors and limits of a process from /proc; works without privilege for one's own processes. The event's
+/// source is proc. Errors: ESRCH the process is gone, EACCES it is another user's.
+[[nodiscard]] Result<Event> proc_fd_census(pid_t pid);
+
+}  // namespace conntrace::agent

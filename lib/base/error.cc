@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conntrace/error.h"
+
+namespace conntrace {
+namespace {
+
+class ConntraceCategory final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "conntrace"; }
+  std::string message(int value) const override {
+    switch (static_cast<Errc>(value)) {
+      case Errc::ok: return "success";
+      case Errc::invalid_request: return "the request cannot be sent as it is";
+      case Errc::name_not_resolved: return "the name does not resolve";
+      case Errc::cancelled: return "cancelled";
+      case Errc::timeout: return "timed out";
+      case Errc::closed_before_response: return "the server closed the connection before it responded";
+      case Errc::protocol_error: return "the response is not valid HTTP";
+      case Errc::header_too_large: return "the response head is too large";
+      case Errc::body_too_large: return "the response body is too large";
+      case Errc::queue_full: return "too many are waiting already";
+      case Errc::shutdown: return "the transport ended";
+      case Errc::bad_record: return "not an event record";
+      case Errc::newer_schema: return "written by a newer version";
+      case Errc::not_built: return "this build does not contain it";
+    }
+    return "unknown error";
+  }
+  std::error_condition default_error_condition(int value) const noexcept override {
+    switch (static_cast<Errc>(value)) {
+      case Errc::timeout: return std::errc::timed_out;
+      case Errc::cancelled: return std::errc::operation_canceled;
+      default: return {value, *this};
+    }
+  }
+};
+
+}  // namespace
+
+const std::error_category& conntrace_category() noexcept {
+  static const ConntraceCategory category;
+  return category;
+}
+
+std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(code), conntrace_category()}; }
+
+std::string Error::message() const { return context.empty() ? code.message() : context + ": " + code.message(); }
+
+Error Error::within(std::string_view outer) && {
+  context = context.empty() ? std::string(outer) : std::string(outer) + ": " + context;
+  return std::move(*this);
+}
+
+Error make_error(Errc code, std::string context, Phase phase) {
+  return {make_error_code(code), std::move(context), phase};
+}
+
+Error system_error(int error_number, std::string context, Phase phase) {
+  return {std::error_code(error_number, std::system_category()), std::move(context), phase};
+}
+
+}  // namespace conntrace

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <system_error>
+#include <tl/expected.hpp>
+#include <utility>
+
+#include "conntrace/reasons.h"
+
+namespace conntrace {
+
+/// Failures that neither errno nor libcurl has a code for.
+enum class Errc {
+  ok = 0,
+  invalid_request,         ///< the request cannot be sent as it is (URL, method, header)
+  name_not_resolved,       ///< getaddrinfo found no address; the context has its words
+  cancelled,               ///< the application cancelled it
+  timeout,                 ///< a deadline passed; the phase says where
+  closed_before_response,  ///< the connection ended before the first byte of a response
+  protocol_error,          ///< the peer's bytes were not HTTP
+  header_too_large,        ///< the response head exceeded max_response_header_bytes
+  body_too_large,          ///< the response body exceeded max_response_body_bytes
+  queue_full,              ///< too many requests or jobs wait already
+  shutdown,                ///< the transport ended
+  bad_record,              ///< not an event record
+  newer_schema,            ///< a record of a schema that this version does not know
+  not_built,               ///< this build has not the part that is needed
+};
+
+[[nodiscard]] const std::error_category& conntrace_category() noexcept;
+[[nodiscard]] std::error_code make_error_code(Errc code) noexcept;
+/// CURLcode as an error_code; for what libcurl's dials return.
+[[nodiscard]] const std::error_category& curl_category() noexcept;
+
+/// What failed, where, and what it was about. Context grows on the way up, outermost first.
+///
+/// Threading: a value. Errors: `code` is of the system, curl or conntrace category.
+struct Error {
+  std::error_code code;
+  std::string context;
+  Phase phase = Phase::none;
+
+  /// "context: message", one line, for people.
+  [[nodiscard]] std::string message() const;
+  /// The same error seen from one level up.
+  [[nodiscard]] Error within(std::string_view outer) &&;
+};
+
+[[nodiscard]] Error make_error(Errc code, std::string context, Phase phase = Phase::none);
+/// From errno (or a value like it).
+[[nodiscard]] Error system_error(int error_number, std::string context, Phase phase = Phase::none);
+
+/// A value or an Error. Aliased so that std::expected can take its place.
+template <class T>
+using Result = tl::expected<T, Error>;
+using Failure = tl::unexpected<Error>;
+
+}  // namespace conntrace
+
+template <>
+struct std::is_error_code_enum<conntrace::Errc> : std::true_type {};

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "conntrace/ids.h"
+#include "conntrace/request.h"
+
+namespace conntrace {
+
+/// A complete response.
+struct Response {
+  int status = 0;
+  std::string reason;
+  Headers headers;
+  std::string body;             ///< empty if Request::on_body took it
+  RequestId request = 0;        ///< the number that records call it by
+  ConnectionId connection = 0;  ///< the connection that carried it
+};
+
+}  // namespace conntrace

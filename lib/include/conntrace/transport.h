@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "conntrace/client_trace.h"
+#include "conntrace/error.h"
+#include "conntrace/request.h"
+#include "conntrace/response.h"
+
+namespace conntrace {
+
+/// Limits, times and tastes of a Transport. Names and defaults are Go's (net/http.Transport).
+struct TransportOptions {
+  std::size_t max_idle_conns = 100;    ///< all keys; beyond it the least recently used is closed; 0: no limit
+  int max_idle_conns_per_host = 2;     ///< per key; a returning connection beyond it is closed; 0: 2; <0: keep none
+  std::size_t max_conns_per_host = 0;  ///< per key, dialling, active and idle; beyond it requests queue; 0: no limit
+  std::chrono::nanoseconds idle_conn_timeout = std::chrono::seconds(90);      ///< 0: none
+  std::chrono::nanoseconds dial_timeout = std::chrono::seconds(30);           ///< resolve and connect; 0: none
+  std::chrono::nanoseconds tls_handshake_timeout = std::chrono::seconds(10);  ///< 0: none
+  std::chrono::nanoseconds response_header_timeout{};  ///< from wrote_request to the final head; 0: none
+  std::chrono::nanoseconds expect_continue_timeout = std::chrono::seconds(1);  ///< 0: send the body at once
+  bool disable_keep_alives = false;
+  std::size_t max_response_header_bytes = 10u << 20;
+  std::size_t max_response_body_bytes = 0;  ///< of Response::body; 0: no limit
+  std::string ca_file;                      ///< PEM; empty: the system's
+  bool verify_peer = true;                  ///< certificate and host name
+  std::string user_agent = "conntrace";
+  std::size_t resolver_threads = 4;   ///< getaddrinfo runs on these
+  std::size_t resolver_queue = 1024;  ///< lookups that may wait; beyond it they fail with queue_full
+  /// Hooks of every request and connection.
+  std::shared_ptr<const ClientTrace> trace;
+};
+
+/// Called once, on the transport's thread, right after request_done.
+using Completion = std::function<void(Result<Response>)>;
+
+/// A pool of connections, and the one thread that dials, sends, receives and calls hooks.
+///
+/// Threading: any thread may call; hooks and completions run on the transport's thread.
+/// Lifetime:  the destructor fails what is under way with Errc::shutdown, closes all connections and joins the thread.
+///            It must not run on the transport's thread.
+/// Errors:    per request, through its completion, with the phase that failed.
+/// Source:    go-transport rules: net/http.Transport; libcurl dials (CURLOPT_CONNECT_ONLY).
+class Transport {
+ public:
+  explicit Transport(TransportOptions options = {});
+  ~Transport();
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  /// Starts a request and returns its number. Never blocks. The completion runs exactly once.
+  RequestId send(Request request, Completion done);
+  /// Ends a request with Errc::cancelled, if it is still under way. Never blocks.
+  void cancel(RequestId request);
+  /// Closes what is idle, and what becomes idle before the next request is sent (Go's CloseIdleConnections).
+  void close_idle_connections();
+  /// The pool's numbers. Blocking: until the transport's thread answers; on that thread it answers at once.
+  [[nodiscard]] PoolSnapshotInfo pool_snapshot();
+  /// Fires pool_snapshot, and with `live` also live_request and live_connection for all there is, on `trace` alone if
+  /// it is given, else on the transport's trace. `then` runs after them on the transport's thread. Never blocks.
+  void publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then = {});
+  /// Exceptions that hooks and completions threw.
+  [[nodiscard]] std::uint64_t hook_exceptions() const noexcept;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace conntrace

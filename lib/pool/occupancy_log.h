@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "conntrace/clock.h"
+#include "conntrace/ids.h"
+
+namespace conntrace::pool {
+
+/// A slot worked for this request, through this connection, from then till then.
+struct Occupancy {
+  RequestId request = 0;
+  ConnectionId connection = 0;
+  MonoTime from{};
+  MonoTime to{};
+};
+
+/// Occupancies of one host's slots that ended while somebody waited for a slot, in the order of their ends.
+///
+/// It is bounded: when it is full, the shorter half is dropped, so that who explains most of a long wait stays known.
+class OccupancyLog {
+ public:
+  /// A moment: later than all that was appended before it.
+  using Mark = std::uint64_t;
+  static constexpr std::size_t kCapacity = 128;
+  struct Entry {
+    Mark order = 0;
+    Occupancy occupancy;
+  };
+
+  [[nodiscard]] Mark mark() const { return next_; }
+  void append(const Occupancy& ended);
+  /// Forgets what ended before.
+  void forget_before(Mark mark);
+  void clear() { entries_.clear(); }
+  /// What ended since; valid until the next change.
+  [[nodiscard]] std::span<const Entry> since(Mark mark) const;
+  /// Whether since() has all there was.
+  [[nodiscard]] bool complete_since(Mark mark) const { return mark >= dropped_before_; }
+
+ private:
+  void drop_shorter_half();
+
+  std::vector<Entry> entries_;
+  Mark next_ = 0;
+  Mark dropped_before_ = 0;  ///< nothing at or after this mark was dropped
+};
+
+}  // namespace conntrace::pool

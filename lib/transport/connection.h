@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "http/http1_parser.h"
+#include "http/http1_writer.h"
+#include "transport/dial.h"
+#include "transport/event_loop.h"
+#include "transport/request_state.h"
+#include "transport/resolver.h"
+#include "transport/stream.h"
+
+namespace conntrace::transport {
+
+class Engine;
+
+/// One connection, from the beginning of its dial to its close: what PoolCore numbers.
+///
+/// Dialling, then idle or carrying one request at a time. It decides nothing about its own life: it tells the engine,
+/// which asks PoolCore.
+///
+/// Threading: the loop's. Lifetime: owned by the engine, which buries it only between turns.
+class Connection final : public IoHandler, private DialObserver, private http::ResponseEvents {
+ public:
+  Connection(Engine& engine, ConnectionId id, std::shared_ptr<const Destination> target, RequestId dialled_by);
+  ~Connection();
+
+  void begin_dial();
+  /// Ends a dial that is under way, as failed with this error.
+  void abort_dial(Error error);
+  void start_exchange(RequestState& request);
+  /// Lets the request go, whatever it is doing.
+  void drop_exchange(const Error& error);
+  void become_idle(MonoTime now);
+  /// Closes the socket and says so. Nothing but the destructor may follow.
+  void close(CloseReason reason, std::optional<MonoTime> idle);
+  /// Why an idle connection cannot be used again, by what its socket says now.
+  [[nodiscard]] std::optional<CloseReason> idle_verdict();
+
+  void on_io(std::uint32_t epoll_events) override;
+
+  [[nodiscard]] bool dialling() const { return !dial_ended_; }
+  /// The request on it, or the last one, was not its first.
+  [[nodiscard]] bool reused() const { return requests_ > 1; }
+  [[nodiscard]] HookContext context() const;
+  [[nodiscard]] LiveConnectionInfo live() const;
+  [[nodiscard]] GotConnInfo got_conn(bool reused, bool was_idle, MonoTime idle) const;
+
+  const ConnectionId id;
+  const std::shared_ptr<const Destination> target;
+  const RequestId dialled_by;
+  Phase dial_phase = Phase::dns;  ///< where the dial is
+  std::optional<Error> dial_error;
+  MonoTime idle_since{};
+
+ private:
+  // connection_dial.cc
+  void connect(const std::vector<std::string>& addresses);
+  void on_resolved(const Resolved& resolved, bool coalesced);
+  void on_connect_start(const ConnectAttempt& attempt, MonoTime at) override;
+  void on_connect_done(const ConnectAttempt& attempt, bool connected, int error_number, MonoTime at) override;
+  void on_tls_start(MonoTime at) override;
+  void on_tls_done(const TlsFacts& facts, const std::string& error, MonoTime at) override;
+  void on_no_descriptor(int error_number) override;
+  void on_dialled(Stream stream, const ConnectAttempt& attempt) override;
+  void on_dial_failed(Error error) override;
+  void end_dial(std::optional<Error> error);
+  void limit_dial(MonoTime timeout, const char* what, EventLoop::Timer& timer);
+  void tell_dns_done(const Resolved& resolved, const std::string& error, bool coalesced);
+  [[nodiscard]] RequestState* dialler() const;
+
+  // connection_exchange.cc
+  bool on_head(http::ResponseHead head) override;
+  bool on_body(std::string_view piece) override;
+  bool on_interim(int status);
+  void append_body();
+  void write_more();
+  void wait_for_continue();
+  void send_body_now();
+  void on_written();
+  void on_write_error(int error_number);
+  void read_more(bool peer_done);
+  /// False: the exchange is over.
+  bool take(std::string_view bytes);
+  void take_end();
+  void on_read_error(int error_number);
+  void finish_exchange(bool nothing_left);
+  void stop_exchange();
+  void fail_exchange(Error error, CloseReason reason);
+  void tell_header_fields();
+  void tell_written(const std::string& error);
+  void tell_body_done(const std::string& error);
+  RequestState* release_request();
+  [[nodiscard]] std::size_t unsent() const;
+  [[nodiscard]] std::optional<CloseReason> why_unusable(bool nothing_left) const;
+
+  /// What is known of the exchange under way.
+  struct Exchange {
+    http::WrittenHead head;
+    std::size_t sent = 0;  ///< of head and body
+    bool headers_told = false;
+    bool request_told = false;
+    bool body_held = false;  ///< waits for 100 (Continue)
+    bool continue_came = false;
+    bool write_failed = false;
+    bool got_byte = false;
+    bool interim = false;    ///< the response that is being parsed is a 1xx
+    bool peer_done = false;  ///< its FIN, or worse, is behind what has been read
+    bool body_too_large = false;
+    std::error_code interim_error;
+  };
+
+  Engine& engine_;
+  // dial
+  MonoTime dial_start_{};
+  std::unique_ptr<Dial> dial_;
+  bool dial_ended_ = false;
+  bool dns_told_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for lookups that outlive the dial
+  EventLoop::Timer dial_timer_{};
+  EventLoop::Timer tls_timer_{};
+  // life
+  Stream stream_;
+  std::uint64_t cookie_ = 0;
+  std::string local_;
+  std::string remote_;
+  MonoTime opened_{};
+  std::uint64_t requests_ = 0;
+  std::uint64_t bytes_sent_ = 0;
+  std::uint64_t bytes_received_ = 0;
+  int error_number_ = 0;
+  bool close_inferred_ = false;
+  // exchange
+  RequestState* request_ = nullptr;
+  http::Http1Parser parser_;
+  Exchange exchange_;
+  std::string out_;        ///< the head, and the body if it is small
+  std::string_view rest_;  ///< a large body, sent after out_
+  std::string pending_;    ///< bytes that the parser wants to see again, with more
+  EventLoop::Timer wait_timer_{};
+  EventLoop::Timer continue_timer_{};
+};
+
+}  // namespace conntrace::transport

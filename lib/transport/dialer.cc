@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/dialer.h"
+
+#include <sys/epoll.h>
+
+#include <system_error>
+
+#include "transport/dial.h"
+#include "transport/socket_facts.h"
+
+namespace conntrace::transport {
+
+/// A descriptor that libcurl wants watched while it dials.
+class Dialer::Watch final : public IoHandler {
+ public:
+  Watch(Dialer& dialer, curl_socket_t fd) : dialer_(dialer), fd_(fd) {}
+  void on_io(std::uint32_t epoll_events) override {
+    int events = 0;
+    if ((epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) events |= CURL_CSELECT_IN;
+    if ((epoll_events & EPOLLOUT) != 0) events |= CURL_CSELECT_OUT;
+    if ((epoll_events & EPOLLERR) != 0) events |= CURL_CSELECT_ERR;
+    dialer_.act(fd_, events);  // may destroy this
+  }
+
+ private:
+  Dialer& dialer_;
+  curl_socket_t fd_;
+};
+
+Dialer::Dialer(EventLoop& loop) : loop_(loop) {
+  static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+  multi_.reset(curl_multi_init());
+  if (global != CURLE_OK || multi_ == nullptr) throw std::system_error(ENOMEM, std::system_category(), "libcurl");
+  curl_multi_setopt(multi_.get(), CURLMOPT_SOCKETFUNCTION, &Dialer::socket_callback);
+  curl_multi_setopt(multi_.get(), CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_.get(), CURLMOPT_TIMERFUNCTION, &Dialer::timer_callback);
+  curl_multi_setopt(multi_.get(), CURLMOPT_TIMERDATA, this);
+}
+
+Dialer::~Dialer() { loop_.cancel_timer(timer_); }
+
+std::unique_ptr<Dial> Dialer::start(DialPlan plan, DialObserver& observer) {
+  auto dial = std::make_unique<Dial>(*this, std::move(plan), observer);
+  dial->begin();
+  return dial;
+}
+
+Ending Dialer::close_tls(CURL* easy) {
+  last_ending_ = {};
+  curl_multi_remove_handle(multi_.get(), easy);
+  return last_ending_;
+}
+
+int Dialer::socket_callback(CURL* easy, curl_socket_t fd, int what, void* self, void*) noexcept {
+  auto* dialer = static_cast<Dialer*>(self);
+  if (what == CURL_POLL_REMOVE) {
+    const auto dial = dialer->dials_.find(easy);
+    if (dial != dialer->dials_.end()) {
+      dial->second->on_unwatched(fd);
+      dialer->unsettled_.push_back(easy);
+    }
+  }
+  return dialer->watch(fd, what);
+}
+
+int Dialer::timer_callback(CURLM*, long timeout_ms, void* self) noexcept {
+  static_cast<Dialer*>(self)->set_timer(timeout_ms);
+  return 0;
+}
+
+int Dialer::close_callback(void* self, curl_socket_t fd) noexcept {
+  auto* dialer = static_cast<Dialer*>(self);
+  if (fd == dialer->keep_open_) {
+    dialer->keep_open_ = CURL_SOCKET_BAD;
+    return 0;
+  }
+  dialer->last_ending_ = close_socket(fd);
+  return 0;
+}
+
+int Dialer::watch(curl_socket_t fd, int what) {
+  const auto known = watches_.find(fd);
+  if (what == CURL_POLL_REMOVE) {
+    if (known == watches_.end()) return 0;
+    loop_.remove(fd, known->second.get());
+    watches_.erase(known);
+    return 0;
+  }
+  std::uint32_t events = 0;
+  if ((what & CURL_POLL_IN) != 0) events |= EPOLLIN;
+  if ((what & CURL_POLL_OUT) != 0) events |= EPOLLOUT;
+  if (known != watches_.end()) {
+    if (loop_.modify(fd, events, known->second.get())) return 0;
+    // The number is there, the registration is not: the socket was closed behind us and its number given again.
+    return loop_.add(fd, events, known->second.get()) ? 0 : -1;
+  }
+  auto watch = std::make_unique<Watch>(*this, fd);
+  if (!loop_.add(fd, events, watch.get())) return -1;
+  watches_.emplace(fd, std::move(watch));
+  return 0;
+}
+
+void Dialer::set_timer(long timeout_ms) {
+  loop_.cancel_timer(timer_);
+  timer_ = {};
+  if (timeout_ms < 0) return;
+  timer_ = loop_.set_timer(mono_now() + std::chrono::milliseconds(timeout_ms), [this] { act(CURL_SOCKET_TIMEOUT, 0); });
+}
+
+void Dialer::act(curl_socket_t fd, int events) {
+  int running = 0;
+  curl_multi_socket_action(multi_.get(), fd, events, &running);
+  collect();
+}
+
+void Dialer::collect() {
+  // Dials that ended are told so after the others' attempts are settled: telling may start or abort dials.
+  std::vector<std::pair<CURL*, CURLcode>> ended;
+  int left = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &left)) {
+    if (message->msg == CURLMSG_DONE) ended.emplace_back(message->easy_handle, message->data.result);
+  }
+  for (CURL* easy : std::exchange(unsettled_, {})) {
+    if (const auto dial = dials_.find(easy); dial != dials_.end()) dial->second->settle();
+  }
+  for (const auto& [easy, code] : ended) {
+    if (const auto dial = dials_.find(easy); dial != dials_.end()) dial->second->finish(code);
+  }
+}
+
+}  // namespace conntrace::transport

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/engine.h"
+
+#include <algorithm>
+
+#include "conntrace/reasons.h"
+#include "http/http1_writer.h"
+#include "transport/socket_facts.h"
+
+namespace conntrace::transport {
+namespace {
+
+constexpr std::size_t kReadBuffer = 64 * 1024;
+constexpr std::size_t kMaxTargets = 1024;
+
+pool::Limits limits_of(const TransportOptions& options) {
+  return {.max_idle_conns = options.max_idle_conns,
+          .max_idle_conns_per_host = options.max_idle_conns_per_host,
+          .max_conns_per_host = options.max_conns_per_host,
+          .idle_conn_timeout = options.idle_conn_timeout,
+          .disable_keep_alives = options.disable_keep_alives};
+}
+
+/// Methods that may be sent twice (RFC 9110 section 9.2.2), and requests that say so of themselves, as in Go.
+bool is_replayable(const Request& request) {
+  static constexpr std::string_view kMethods[] = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"};
+  return std::find(std::begin(kMethods), std::end(kMethods), request.method) != std::end(kMethods) ||
+         find_header(request.headers, "idempotency-key") != nullptr ||
+         find_header(request.headers, "x-idempotency-key") != nullptr;
+}
+
+}  // namespace
+
+Engine::Engine(TransportOptions transport_options, EventLoop& event_loop)
+    : options(std::move(transport_options)),
+      loop(event_loop),
+      hooks(options.trace),
+      dialer(loop),
+      resolver(loop,
+               {.threads = options.resolver_threads, .max_queue = options.resolver_queue, .name = "conntrace-dns"}),
+      read_buffer(kReadBuffer, '\0'),
+      pool_(limits_of(options)) {}
+
+Engine::~Engine() = default;
+
+void Engine::submit(std::unique_ptr<RequestState> request) {
+  if (loop.on_loop_thread()) {
+    local_inbox_.push_back(std::move(request));
+    return;  // drain() takes it, now or at the end of this turn
+  }
+  {
+    const std::lock_guard lock(inbox_mutex_);
+    inbox_.push_back(std::move(request));
+  }
+  loop.wake();
+}
+
+void Engine::end_of_turn() {
+  std::vector<std::unique_ptr<RequestState>> arrived;
+  {
+    const std::lock_guard lock(inbox_mutex_);
+    arrived.swap(inbox_);
+  }
+  for (auto& request : arrived) local_inbox_.push_back(std::move(request));
+  drain();
+  graves_.clear();
+  dial_graves_.clear();
+}
+
+void Engine::drain() {
+  if (draining_) return;
+  draining_ = true;
+  for (;;) {
+    if (next_action_ < actions_.size()) {
+      const pool::Action action = std::move(actions_[next_action_++]);
+      std::visit([this](const auto& what) { apply(what); }, action);
+    } else if (!failed_dials_.empty()) {
+      bury(failed_dials_.back());
+      failed_dials_.pop_back();
+    } else if (!finished_.empty()) {
+      RequestState* request = finished_.front();
+      finished_.pop_front();
+      complete(*request);
+    } else if (!local_inbox_.empty()) {
+      std::unique_ptr<RequestState> request = std::move(local_inbox_.front());
+      local_inbox_.pop_front();
+      start(std::move(request));
+    } else {
+      break;
+    }
+    if (next_action_ == actions_.size()) {
+      actions_.clear();
+      next_action_ = 0;
+    }
+  }
+  draining_ = false;
+  arm_pool_timer();
+}
+
+void Engine::start(std::unique_ptr<RequestState> owned) {
+  RequestState& request = *owned;
+  requests_.emplace(request.id, std::move(owned));
+  request.start = mono_now();
+  auto target = target_of(request.request.url);
+  std::optional<Error> refused;
+  if (!target) {
+    refused = std::move(target).error();
+    request.target = std::make_shared<Destination>();
+  } else {
+    request.target = *std::move(target);
+    if (auto checked = http::check_request(request.request); !checked) refused = std::move(checked).error();
+  }
+  fire<&ClientTrace::request_start>(
+      &request, nullptr,
+      [&] {
+        const std::string* traceparent = find_header(request.request.headers, "traceparent");
+        return RequestStartInfo{.method = request.request.method,
+                                .url = request.target->redacted,
+                                .host = request.target->host_port,
+                                .traceparent = traceparent != nullptr ? Text(*traceparent) : Text()};
+      },
+      request.start);
+  if (shutting_down_) refused = make_error(Errc::shutdown, request.target->redacted);
+  if (request.request.stop.stop_requested()) refused = make_error(Errc::cancelled, request.target->redacted);
+  if (refused) {
+    request.error = std::move(refused);
+    finish(request);
+    return;
+  }
+  if (request.request.timeout) {
+    request.deadline =
+        loop.set_timer(request.start + *request.request.timeout, [this, id = request.id] { request_timed_out(id); });
+  }
+  look_for_connection(request);
+}
+
+void Engine::look_for_connection(RequestState& request) {
+  request.stage = RequestState::Stage::waiting;
+  request.phase = Phase::blocked;
+  request.connection = 0;
+  fire<&ClientTrace::get_conn>(&request, nullptr, [&] { return GetConnInfo{.host_port = request.target->host_port}; });
+  pool_.acquire(request.id, request.target->key, mono_now(), actions_);
+}
+
+void Engine::request_timed_out(RequestId id) {
+  RequestState* request = find_request(id);
+  if (request == nullptr) return;
+  request->deadline = {};
+  fail(*request, make_error(Errc::timeout, request->target->redacted, request->phase), CloseReason::request_timeout,
+       QueueOutcome::timeout);
+  drain();
+}
+
+void Engine::cancel(RequestId id) {
+  RequestState* request = find_request(id);
+  if (request == nullptr) return;
+  fail(*request, make_error(Errc::cancelled, request->target->redacted, request->phase), CloseReason::request_cancelled,
+       QueueOutcome::cancelled);
+  drain();
+}
+
+void Engine::fail(RequestState& request, Error error, CloseReason reason, QueueOutcome outcome) {
+  if (request.stage == RequestState::Stage::finished) return;
+  const MonoTime now = mono_now();
+  if (request.stage == RequestState::Stage::waiting) {
+    request.got_no_connection = true;
+    // What it waits for is the phase that its time went into.
+    if (const auto dial = own_dial(request); dial != nullptr) error.phase = dial->dial_phase;
+    pool_.cancel(request.id, outcome, now, actions_);
+  } else if (const auto found = connections_.find(request.connection); found != connections_.end()) {
+    if (request.has_head) request.body_outcome = BodyOutcome::abandoned;
+    found->second->drop_exchange(error);
+    pool_.release(request.connection, reason, now, actions_);
+  }
+  request.error = std::move(error);
+  finish(request);
+}
+
+void Engine::exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable) {
+  pool_.release(connection.id, unusable, mono_now(), actions_);
+  finish(request);
+}
+
+void Engine::exchange_failed(Connection& connection, RequestState& request, Error error, CloseReason reason,
+                             bool nothing_sent, bool before_response) {
+  pool_.release(connection.id, reason, mono_now(), actions_);
+  const bool may_retry =
+      connection.reused() && !shutting_down_ && (nothing_sent || (before_response && is_replayable(request.request)));
+  if (!may_retry) {
+    if (request.has_head) request.body_outcome = BodyOutcome::failed;
+    request.error = std::move(error);
+    finish(request);
+    return;
+  }
+  const std::string why = error.message();
+  fire<&ClientTrace::retry>(&request, &connection,
+                            [&] { return RetryInfo{.reason = why, .next_attempt = request.attempt + 1}; });
+  ++request.attempt;
+  look_for_connection(request);
+}
+
+void Engine::finish(RequestState& request) {
+  if (request.stage == RequestState::Stage::finished) return;
+  request.stage = RequestState::Stage::finished;
+  request.phase = Phase::none;
+  finished_.push_back(&request);
+}
+
+void Engine::complete(RequestState& request) {
+  loop.cancel_timer(request.deadline);
+  request.on_stop.reset();
+  const auto found = connections_.find(request.connection);
+  const Connection* connection = found != connections_.end() ? found->second.get() : nullptr;
+  const std::string message = request.error ? request.error->message() : std::string();
+  if (request.got_no_connection) {
+    fire<&ClientTrace::get_conn_failed>(
+        &request, nullptr, [&] { return GetConnFailedInfo{.error = message, .phase = request.error->phase}; });
+  }
+  if (request.has_head) {
+    fire<&ClientTrace::body_closed>(&request, connection,
+                                    [&] { return BodyClosedInfo{.outcome = request.body_outcome}; });
+  }
+  fire<&ClientTrace::request_done>(&request, connection, [&] {
+    return RequestDoneInfo{.status = request.response.status,
+                           .error = message,
+                           .error_phase = request.error ? request.error->phase : Phase::none,
+                           .duration_ns = static_cast<std::uint64_t>((mono_now() - request.start).count()),
+                           .body_bytes = request.body_bytes};
+  });
+  const auto node = requests_.extract(request.id);
+  request.response.request = request.id;
+  request.response.connection = request.connection;
+  hooks.guard([&] {
+    if (!request.done) return;
+    if (request.error) {
+      request.done(Failure(std::move(*request.error)));
+    } else {
+      request.done(std::move(request.response));
+    }
+  });
+}
+
+void Engine::dialled(Connection& connection) { pool_.dialled(connection.id, mono_now(), actions_); }
+
+void Engine::dial_failed(Connection& connection) {
+  pool_.dial_failed(connection.id, mono_now(), actions_);
+  failed_dials_.push_back(connection.id);  // whoever waits for it reads its error first
+}
+
+void Engine::bury(std::unique_ptr<Dial> dial) { dial_graves_.push_back(std::move(dial)); }
+
+void Engine::peer_closed(Connection& connection, CloseReason reason) {
+  pool_.peer_closed(connection.id, reason, mono_now(), actions_);
+}
+
+void Engine::close_idle_connections() {
+  pool_.close_idle_connections(mono_now(), actions_);
+  drain();
+}
+
+void Engine::shut_down() {
+  shutting_down_ = true;
+  std::vector<RequestState*> all;
+  for (const auto& [id, request] : requests_) all.push_back(request.get());
+  std::sort(all.begin(), all.end(), [](const RequestState* a, const RequestState* b) { return a->id < b->id; });
+  for (RequestState* request : all) {
+    fail(*request, make_error(Errc::shutdown, request->target->redacted, request->phase),
+         CloseReason::transport_shutdown, QueueOutcome::shutdown);
+  }
+  drain();
+  std::vector<Connection*> dialling;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->dialling()) dialling.push_back(connection.get());
+  }
+  for (Connection* connection : dialling) {
+    connection->abort_dial(make_error(Errc::shutdown, connection->target->host_port, connection->dial_phase));
+  }
+  pool_.close_idle_connections(mono_now(), actions_);
+  drain();
+}
+
+void Engine::fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head) {
+  const ClientTrace* own = request.request.trace.get();
+  const ClientTrace* wide = hooks.wide().get();
+  if (!(own != nullptr && own->wrote_header_field) && !(wide != nullptr && wide->wrote_header_field)) return;
+  while (!head.empty()) {
+    const std::string_view line = head.substr(0, head.find("\r\n"));
+    head.remove_prefix(std::min(line.size() + 2, head.size()));
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return;  // the blank line
+    const Text value = line.substr(std::min(colon + 2, line.size()));
+    fire<&ClientTrace::wrote_header_field>(&request, &connection, [&] {
+      return WroteHeaderFieldInfo{.key = line.substr(0, colon), .values = {&value, 1}};
+    });
+  }
+}
+
+std::error_code Engine::fire_interim(const RequestState& request, const Connection& connection, int status) {
+  return hooks.fire_interim(
+      request.request.trace.get(), [&] { return context(&request, &connection, {}); }, status);
+}
+
+RequestState* Engine::find_request(RequestId id) const {
+  const auto found = requests_.find(id);
+  return found != requests_.end() ? found->second.get() : nullptr;
+}
+
+Connection* Engine::own_dial(const RequestState& request) const {
+  const auto found = connections_.find(request.dial);
+  return found != connections_.end() && found->second->dialling() ? found->second.get() : nullptr;
+}
+
+Result<std::shared_ptr<const Destination>> Engine::target_of(const std::string& url) {
+  if (const auto known = targets_.find(url); known != targets_.end()) return known->second;
+  auto parsed = http::parse_target(url);
+  if (!parsed) return Failure(std::move(parsed).error());
+  if (targets_.size() >= kMaxTargets) targets_.clear();
+  Destination destination{*std::move(parsed), {}};
+  destination.key = {{}, destination.scheme, destination.host_port};
+  return targets_.emplace(url, std::make_shared<Destination>(std::move(destination))).first->second;
+}
+
+HookContext Engine::context(const RequestState* request, const Connection* connection, MonoTime at) const {
+  HookContext where = connection != nullptr ? connection->context() : HookContext{};
+  where.mono = at == MonoTime{} ? mono_now() : at;
+  if (request == nullptr) return where;
+  where.request = request->id;
+  where.attempt = request->attempt;
+  if (connection == nullptr) where.connection = request->connection;
+  return where;
+}
+
+void Engine::arm_pool_timer() {
+  const std::optional<MonoTime> deadline = pool_.next_deadline();
+  const bool armed = pool_timer_ != EventLoop::Timer{};
+  if (!deadline || (armed && pool_timer_.first <= *deadline)) return;
+  loop.cancel_timer(pool_timer_);
+  pool_timer_ = loop.set_timer(*deadline, [this] {
+    pool_timer_ = {};
+    pool_.expire(mono_now(), actions_);
+    drain();
+  });
+}
+
+}  // namespace conntrace::transport

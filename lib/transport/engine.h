@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "conntrace/transport.h"
+#include "pool/pool_core.h"
+#include "transport/connection.h"
+#include "transport/dialer.h"
+#include "transport/event_loop.h"
+#include "transport/hooks.h"
+#include "transport/request_state.h"
+#include "transport/resolver.h"
+
+namespace conntrace::transport {
+
+/// The transport's inside: carries out what PoolCore decides, and tells PoolCore what happens.
+///
+/// Handlers only note inputs; drain() applies the actions that follow, one after the other, so nothing is re-entered.
+///
+/// Threading: the loop's, but for submit() and hook_exceptions().
+class Engine {
+ public:
+  Engine(TransportOptions options, EventLoop& loop);
+  ~Engine();
+
+  /// From any thread.
+  void submit(std::unique_ptr<RequestState> request);
+  [[nodiscard]] std::uint64_t hook_exceptions() const noexcept { return hooks.exceptions(); }
+
+  void end_of_turn();
+  void drain();
+  void cancel(RequestId request);
+  void close_idle_connections();
+  void shut_down();
+  [[nodiscard]] PoolSnapshotInfo snapshot() const;
+  void publish(const ClientTrace* only, bool live);
+
+  // For connections.
+  void dialled(Connection& connection);
+  void dial_failed(Connection& connection);
+  void peer_closed(Connection& connection, CloseReason reason);
+  /// The exchange on the connection is over. `unusable`: why the connection cannot be kept.
+  void exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable);
+  /// It failed; the request is tried again if Go's rules allow it, else it ends with the error.
+  void exchange_failed(Connection& connection, RequestState& request, Error error, CloseReason reason,
+                       bool nothing_sent, bool before_response);
+  /// Ends the request with the error. `reason` is for its connection, `outcome` for its place in the queue.
+  void fail(RequestState& request, Error error, CloseReason reason, QueueOutcome outcome);
+  /// Keeps a dial that has ended until nobody can be inside it.
+  void bury(std::unique_ptr<Dial> dial);
+  [[nodiscard]] RequestState* find_request(RequestId id) const;
+  void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head);
+  [[nodiscard]] std::error_code fire_interim(const RequestState& request, const Connection& connection, int status);
+  template <auto hook, class MakeInfo>
+  void fire(const RequestState* request, const Connection* connection, MakeInfo&& make, MonoTime at = {}) {
+    hooks.fire<hook>(
+        request != nullptr ? request->request.trace.get() : nullptr, [&] { return context(request, connection, at); },
+        std::forward<MakeInfo>(make));
+  }
+
+  const TransportOptions options;
+  EventLoop& loop;
+  Hooks hooks;
+  Dialer dialer;
+  Resolver resolver;
+  std::uint64_t netns = 0;
+  MonoTime turn_start{};  ///< events that came before it have been handled
+  std::string read_buffer;
+  std::vector<Text> scratch_texts;  ///< for lists in payloads
+
+ private:
+  void start(std::unique_ptr<RequestState> owned);
+  void look_for_connection(RequestState& request);
+  void request_timed_out(RequestId id);
+  void finish(RequestState& request);
+  void complete(RequestState& request);
+  [[nodiscard]] Result<std::shared_ptr<const Destination>> target_of(const std::string& url);
+  [[nodiscard]] HookContext context(const RequestState* request, const Connection* connection, MonoTime at) const;
+  [[nodiscard]] Connection* own_dial(const RequestState& request) const;
+  void arm_pool_timer();
+
+  // engine_actions.cc
+  void apply(const pool::Dial& action);
+  void apply(const pool::Deliver& action);
+  void apply(const pool::Queued& action);
+  void apply(const pool::Dequeued& action);
+  void apply(const pool::PutIdle& action);
+  void apply(const pool::Close& action);
+  void apply(const pool::AcquireFailed& action);
+  [[nodiscard]] std::vector<Holder> holders_of(const std::vector<pool::Slot>& slots, const RequestState& waiter) const;
+  [[nodiscard]] Phase doing(const pool::Slot& slot) const;
+  void bury(ConnectionId id);
+
+  pool::PoolCore pool_;
+  pool::Actions actions_;
+  std::size_t next_action_ = 0;
+  std::deque<RequestState*> finished_;
+  std::vector<ConnectionId> failed_dials_;
+  std::unordered_map<RequestId, std::unique_ptr<RequestState>> requests_;
+  std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Connection>> graves_;
+  std::vector<std::unique_ptr<Dial>> dial_graves_;
+  std::vector<Holder> scratch_holders_;
+  std::vector<Candidate> scratch_candidates_;
+  std::unordered_map<std::string, std::shared_ptr<const Destination>> targets_;
+  std::mutex inbox_mutex_;
+  std::vector<std::unique_ptr<RequestState>> inbox_;
+  std::deque<std::unique_ptr<RequestState>> local_inbox_;
+  EventLoop::Timer pool_timer_{};
+  bool draining_ = false;
+  bool shutting_down_ = false;
+};
+
+}  // namespace conntrace::transport

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+
+#include "conntrace/reasons.h"
+
+namespace conntrace::transport {
+
+/// SO_COOKIE (Linux 4.6): the kernel's name of the socket, equal to bpf_get_socket_cookie. 0 if it cannot be had.
+[[nodiscard]] std::uint64_t socket_cookie(int fd);
+/// Inode of the calling thread's network namespace; 0 if /proc is not there.
+[[nodiscard]] std::uint64_t current_netns();
+
+/// ip:port or [ip6]:port, IPv4-mapped addresses as IPv4; empty for other families.
+[[nodiscard]] std::string format_address(const sockaddr* address);
+[[nodiscard]] std::string local_address(int fd);
+[[nodiscard]] std::string remote_address(int fd);
+
+/// The state that TCP_INFO says; NONE if it says nothing.
+[[nodiscard]] TcpState tcp_state(int fd);
+
+/// Which side's FIN came first.
+struct Ending {
+  ClosedBy by = ClosedBy::unknown;
+  bool inferred = false;  ///< concluded, not seen
+};
+
+/// Ends a TCP socket's sending side and closes it.
+///
+/// The states before and after our own FIN tell (RFC 9293 section 3.6): CLOSE_WAIT before or LAST_ACK after, the peer's
+/// FIN was first; FIN_WAIT or CLOSING after, ours was. A peer that answers at once, as on loopback, leaves no state
+/// after; then TIME_WAIT tells that ours was first, and its absence is marked as inferred (the kernel may be out of
+/// room for it). unknown: a RST or a timeout had ended the connection already.
+[[nodiscard]] Ending close_socket(int fd);
+
+}  // namespace conntrace::transport

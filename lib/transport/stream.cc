@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/stream.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "transport/dialer.h"
+#include "transport/socket_facts.h"
+
+namespace conntrace::transport {
+namespace {
+
+IoResult from_syscall(ssize_t result) {
+  if (result > 0) return {IoStatus::ok, static_cast<std::size_t>(result), 0};
+  if (result == 0) return {IoStatus::end, 0, 0};
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {IoStatus::again, 0, 0};
+  return {IoStatus::error, 0, errno};
+}
+
+IoResult from_curl(CURLcode code, std::size_t bytes, CURL* easy) {
+  if (code == CURLE_OK) return {bytes > 0 ? IoStatus::ok : IoStatus::end, bytes, 0};
+  if (code == CURLE_AGAIN) return {IoStatus::again, 0, 0};
+  long error_number = 0;
+  curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error_number);
+  return {IoStatus::error, 0, static_cast<int>(error_number)};
+}
+
+}  // namespace
+
+Stream::Stream(int fd) : fd_(fd) {}
+
+Stream::Stream(Dialer& dialer, CurlShare share, CurlEasy easy, int fd)
+    : dialer_(&dialer), share_(std::move(share)), easy_(std::move(easy)), fd_(fd) {}
+
+Stream::~Stream() { close(); }
+
+Stream::Stream(Stream&& other) noexcept
+    : dialer_(other.dialer_),
+      share_(std::move(other.share_)),
+      easy_(std::move(other.easy_)),
+      fd_(std::exchange(other.fd_, -1)) {}
+
+Stream& Stream::operator=(Stream&& other) noexcept {
+  if (this == &other) return *this;
+  close();
+  dialer_ = other.dialer_;
+  share_ = std::move(other.share_);
+  easy_ = std::move(other.easy_);
+  fd_ = std::exchange(other.fd_, -1);
+  return *this;
+}
+
+IoResult Stream::send(const char* data, std::size_t size) {
+  if (easy_ == nullptr) return from_syscall(::send(fd_, data, size, MSG_NOSIGNAL | MSG_DONTWAIT));
+  std::size_t bytes = 0;
+  const CURLcode code = curl_easy_send(easy_.get(), data, size, &bytes);
+  return from_curl(code, bytes, easy_.get());
+}
+
+IoResult Stream::receive(char* data, std::size_t size) {
+  if (easy_ == nullptr) return from_syscall(::recv(fd_, data, size, MSG_DONTWAIT));
+  std::size_t bytes = 0;
+  const CURLcode code = curl_easy_recv(easy_.get(), data, size, &bytes);
+  return from_curl(code, bytes, easy_.get());
+}
+
+IoResult Stream::peek(char* data, std::size_t size) {
+  if (easy_ == nullptr) return from_syscall(::recv(fd_, data, size, MSG_DONTWAIT | MSG_PEEK));
+  return receive(data, size);  // takes TLS records that are not data, such as session tickets
+}
+
+Ending Stream::close() {
+  if (fd_ < 0) return {};
+  const int fd = std::exchange(fd_, -1);
+  if (easy_ == nullptr) return close_socket(fd);
+  // Asked before libcurl's close_notify: a peer that is gone answers that with a RST, which leaves no state.
+  const bool peer_first = tcp_state(fd) == TcpState::CLOSE_WAIT;
+  const Ending ending = dialer_->close_tls(easy_.get());
+  easy_.reset();
+  share_.reset();
+  return peer_first ? Ending{ClosedBy::peer, false} : ending;
+}
+
+}  // namespace conntrace::transport

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conntrace/transport.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <future>
+#include <thread>
+
+#include "transport/engine.h"
+#include "transport/event_loop.h"
+#include "transport/socket_facts.h"
+
+namespace conntrace {
+
+class Transport::Impl {
+ public:
+  explicit Impl(TransportOptions options) : engine_(std::move(options), loop_), thread_([this] { run(); }) {}
+
+  ~Impl() {
+    loop_.post([this] {
+      engine_.shut_down();
+      loop_.stop();
+    });
+    thread_.join();
+  }
+
+  RequestId send(Request request, Completion done) {
+    auto state = std::make_unique<transport::RequestState>();
+    const RequestId id = next_request_.fetch_add(1, std::memory_order_relaxed);
+    state->id = id;
+    state->done = std::move(done);
+    if (request.stop.stop_possible()) {
+      state->on_stop.emplace(request.stop, [this, id] { cancel(id); });
+    }
+    state->request = std::move(request);
+    engine_.submit(std::move(state));
+    return id;
+  }
+
+  void cancel(RequestId request) {
+    loop_.post([this, request] { engine_.cancel(request); });
+  }
+
+  void close_idle_connections() {
+    loop_.post([this] { engine_.close_idle_connections(); });
+  }
+
+  PoolSnapshotInfo pool_snapshot() {
+    if (loop_.on_loop_thread()) return engine_.snapshot();
+    std::promise<PoolSnapshotInfo> answer;
+    std::future<PoolSnapshotInfo> future = answer.get_future();
+    loop_.post([&] { answer.set_value(engine_.snapshot()); });
+    return future.get();
+  }
+
+  void publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then) {
+    loop_.post([this, trace = std::move(trace), live, then = std::move(then)] {
+      engine_.publish(trace.get(), live);
+      if (then) then();
+    });
+  }
+
+  [[nodiscard]] std::uint64_t hook_exceptions() const noexcept { return engine_.hook_exceptions(); }
+
+ private:
+  void run() {
+    pthread_setname_np(pthread_self(), "conntrace-loop");
+    // OpenSSL writes without MSG_NOSIGNAL.
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+    engine_.netns = transport::current_netns();
+    loop_.run([this](MonoTime turn_start) { engine_.turn_start = turn_start; }, [this] { engine_.end_of_turn(); });
+  }
+
+  transport::EventLoop loop_;
+  transport::Engine engine_;
+  std::atomic<RequestId> next_request_ = 1;
+  std::thread thread_;
+};
+
+Transport::Transport(TransportOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+Transport::~Transport() = default;
+RequestId Transport::send(Request request, Completion done) { return impl_->send(std::move(request), std::move(done)); }
+void Transport::cancel(RequestId request) { impl_->cancel(request); }
+void Transport::close_idle_connections() { impl_->close_idle_connections(); }
+PoolSnapshotInfo Transport::pool_snapshot() { return impl_->pool_snapshot(); }
+void Transport::publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then) {
+  impl_->publish_snapshot(std::move(trace), live, std::move(then));
+}
+std::uint64_t Transport::hook_exceptions() const noexcept { return impl_->hook_exceptions(); }
+
+}  // namespace conntrace

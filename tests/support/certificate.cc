@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/certificate.h"
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "base/owned.h"
+
+namespace conntrace::test {
+namespace {
+
+using PrivateKey = Owned<EVP_PKEY, EVP_PKEY_free>;
+using Certificate = Owned<X509, X509_free>;
+
+Certificate make_certificate(EVP_PKEY* key) {
+  Certificate certificate(X509_new());
+  X509_set_version(certificate.get(), 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 24 * 3600);
+  X509_set_pubkey(certificate.get(), key);
+  X509_NAME* name = X509_get_subject_name(certificate.get());
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+  X509_set_issuer_name(certificate.get(), name);
+  X509_EXTENSION* names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+  X509_add_ext(certificate.get(), names, -1);
+  X509_EXTENSION_free(names);
+  X509_sign(certificate.get(), key, EVP_sha256());
+  return certificate;
+}
+
+int choose_http11(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned in_size,
+                  void*) {
+  static constexpr unsigned char kOurs[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_size, kOurs, sizeof kOurs, in, in_size) != OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+}  // namespace
+
+ssl_ctx_st* make_server_context(std::string& certificate_file) {
+  const PrivateKey key(EVP_EC_gen("P-256"));
+  const Certificate certificate = make_certificate(key.get());
+  SSL_CTX* context = SSL_CTX_new(TLS_server_method());
+  SSL_CTX_use_certificate(context, certificate.get());
+  SSL_CTX_use_PrivateKey(context, key.get());
+  SSL_CTX_set_alpn_select_cb(context, choose_http11, nullptr);
+  char path[] = "/tmp/conntrace-test-XXXXXX";
+  const int fd = mkstemp(path);
+  FILE* file = fdopen(fd, "w");
+  PEM_write_X509(file, certificate.get());
+  fclose(file);
+  certificate_file = path;
+  return context;
+}
+
+}  // namespace conntrace::test

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+struct ssl_ctx_st;
+
+namespace conntrace::test {
+
+/// A server's TLS with a fresh self-signed certificate for localhost and 127.0.0.1, which is also written to a
+/// temporary PEM file for the client to trust. ALPN chooses http/1.1. The caller frees the context and the file.
+[[nodiscard]] ssl_ctx_st* make_server_context(std::string& certificate_file);
+
+}  // namespace conntrace::test
