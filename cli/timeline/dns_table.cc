@@ -2,7 +2,6 @@
 #include "timeline/dns_table.h"
 
 #include <algorithm>
-#include <ranges>
 
 namespace conntrace::cli {
 namespace {
@@ -50,11 +49,18 @@ DnsExchange relative(const DnsExchangeState& exchange, std::uint64_t origin_ns) 
 
 }  // namespace
 
+template <class Info>
+DnsExchangeState* DnsTable::newest_unanswered(const EventHeader& header, const Info& info) {
+  const auto found = std::find_if(exchanges_.rbegin(), exchanges_.rend(), [&](const DnsExchangeState& seen) {
+    return seen.answered_ns == 0 && seen.facts.server == info.server && same_question(seen, header, info);
+  });
+  return found == exchanges_.rend() ? nullptr : &*found;
+}
+
 void DnsTable::query(const EventHeader& header, const DnsQueryInfo& info) {
-  for (DnsExchangeState& seen : exchanges_ | std::views::reverse) {
-    if (!same_question(seen, header, info) || seen.facts.server != info.server || seen.answered_ns != 0) continue;
-    ++seen.facts.retries;
-    seen.last_sent_ns = header.mono_ns;
+  if (DnsExchangeState* open = newest_unanswered(header, info)) {
+    ++open->facts.retries;
+    open->last_sent_ns = header.mono_ns;
     return;
   }
   DnsExchangeState fresh = make_exchange(header, info);
@@ -72,9 +78,8 @@ bool DnsTable::answer(const EventHeader& header, const DnsAnswerInfo& info) {
     if (!info.latency_ns && exchange.last_sent_ns != 0)
       exchange.facts.latency_ns = header.mono_ns - std::min(header.mono_ns, exchange.last_sent_ns);
   };
-  for (DnsExchangeState& seen : exchanges_ | std::views::reverse) {
-    if (!same_question(seen, header, info) || seen.facts.server != info.server || seen.answered_ns != 0) continue;
-    take(seen);
+  if (DnsExchangeState* open = newest_unanswered(header, info)) {
+    take(*open);
     return true;
   }
   DnsExchangeState unasked = make_exchange(header, info);

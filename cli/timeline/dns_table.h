@@ -39,6 +39,10 @@ class DnsTable {
                                                     std::uint64_t connect_ns) const;
 
  private:
+  /// The same question to the same server, sent and still open; null if there is none.
+  template <class Info>
+  [[nodiscard]] DnsExchangeState* newest_unanswered(const EventHeader& header, const Info& info);
+
   std::deque<DnsExchangeState> exchanges_;  ///< oldest first
 };
 

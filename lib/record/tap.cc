@@ -22,14 +22,14 @@ Result<std::unique_ptr<Tap>> Tap::open(std::shared_ptr<Transport> transport, std
                                        TapOptions options) {
   if (options.path.empty()) options.path = tap_path(static_cast<std::uint32_t>(getpid()));
   TapServer::Callbacks callbacks;
-  callbacks.joined = [transport, recorder](const std::shared_ptr<TapReader>& reader) {
+  callbacks.joined = [transport = std::move(transport), recorder](const std::shared_ptr<TapReader>& reader) {
     // The snapshot and what follows it are written by the transport's thread, so that they neither overlap nor miss.
     transport->publish_snapshot(recorder->trace_to(reader), true, [recorder, reader] {
       recorder->add_sink(reader);
       if (reader->retired()) recorder->remove_sink(reader);
     });
   };
-  callbacks.left = [recorder](const std::shared_ptr<TapReader>& reader) { recorder->remove_sink(reader); };
+  callbacks.left = [recorder = std::move(recorder)](const std::shared_ptr<TapReader>& reader) { recorder->remove_sink(reader); };
   auto server = TapServer::open(options, std::move(callbacks));
   if (!server) return Failure(std::move(server.error()).within("tap"));
   return std::unique_ptr<Tap>(new Tap(std::make_unique<Impl>(std::move(*server))));
