@@ -29,7 +29,9 @@ Result<std::unique_ptr<Tap>> Tap::open(std::shared_ptr<Transport> transport, std
       if (reader->retired()) recorder->remove_sink(reader);
     });
   };
-  callbacks.left = [recorder = std::move(recorder)](const std::shared_ptr<TapReader>& reader) { recorder->remove_sink(reader); };
+  callbacks.left = [recorder = std::move(recorder)](const std::shared_ptr<TapReader>& reader) {
+    recorder->remove_sink(reader);
+  };
   auto server = TapServer::open(options, std::move(callbacks));
   if (!server) return Failure(std::move(server.error()).within("tap"));
   return std::unique_ptr<Tap>(new Tap(std::make_unique<Impl>(std::move(*server))));
