@@ -76,6 +76,9 @@ WrittenHead append_head(const Request& request, const HeadOptions& options, std:
   if (!options.user_agent.empty() && find_header(request.headers, "user-agent") == nullptr) {
     append_field("User-Agent", options.user_agent);
   }
+  if (!options.proxy_authorization.empty() && find_header(request.headers, "proxy-authorization") == nullptr) {
+    append_field("Proxy-Authorization", options.proxy_authorization);
+  }
   if (needs_content_length(request)) append_field("Content-Length", std::to_string(request.body.size()));
   if (!has_connection && options.connection_close) {
     append_field("Connection", "close");

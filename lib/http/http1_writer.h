@@ -16,9 +16,10 @@ struct WrittenHead {
 };
 
 struct HeadOptions {
-  std::string_view target;      ///< origin-form or absolute-form (RFC 9112 section 3.2)
-  std::string_view authority;   ///< for Host, without the scheme's default port
-  std::string_view user_agent;  ///< empty: none
+  std::string_view target;                    ///< origin-form or absolute-form (RFC 9112 section 3.2)
+  std::string_view authority;                 ///< for Host, without the scheme's default port
+  std::string_view user_agent;                ///< empty: none
+  std::string_view proxy_authorization = {};  ///< empty: none; the request's own field is preferred
   bool connection_close = false;
 };
 

@@ -98,7 +98,7 @@ LiveConnectionInfo Connection::live() const {
   return {.idle = request_ == nullptr,
           .local = local_,
           .remote = remote_,
-          .host_port = target->host_port,
+          .host_port = target->forwarded() ? target->hop : target->host_port,
           .fd = stream_.fd(),
           .opened_mono_ns = static_cast<std::uint64_t>(opened_.count()),
           .requests = requests_,

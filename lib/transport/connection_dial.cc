@@ -16,13 +16,13 @@ RequestState* Connection::dialler() const { return engine_.find_request(dialled_
 void Connection::begin_dial() {
   dial_start_ = mono_now();
   limit_dial(engine_.options.dial_timeout, "dial", dial_timer_);
-  if (target->is_address) {
+  if (target->hop_is_address) {
     connect({});
     return;
   }
   dial_phase = Phase::dns;
-  engine_.fire<&ClientTrace::dns_start>(dialler(), this, [&] { return DnsStartInfo{.host = target->host}; });
-  engine_.resolver.lookup(target->host,
+  engine_.fire<&ClientTrace::dns_start>(dialler(), this, [&] { return DnsStartInfo{.host = target->hop_host}; });
+  engine_.resolver.lookup(target->hop_host,
                           [this, alive = std::weak_ptr(alive_)](const Resolved& resolved, bool coalesced) {
                             if (alive.expired()) return;
                             on_resolved(resolved, coalesced);
@@ -45,7 +45,7 @@ void Connection::tell_dns_done(const Resolved& resolved, const std::string& erro
   dns_told_ = true;
   engine_.fire<&ClientTrace::dns_done>(dialler(), this, [&] {
     engine_.scratch_texts.assign(resolved.addresses.begin(), resolved.addresses.end());
-    return DnsDoneInfo{.host = target->host,
+    return DnsDoneInfo{.host = target->hop_host,
                        .addresses = engine_.scratch_texts,
                        .error = error,
                        .coalesced = coalesced,
@@ -62,8 +62,8 @@ void Connection::connect(const std::vector<std::string>& addresses) {
                                 .host_port = target->host_port,
                                 .port = target->port,
                                 .addresses = addresses,
-                                .verify_peer = engine_.options.verify_peer,
-                                .ca_file = engine_.options.ca_file},
+                                .verify_peer = engine_.options.tls.verify,
+                                .ca_file = engine_.options.tls.ca_file},
                                *this);
 }
 

@@ -24,9 +24,10 @@ void Connection::start_exchange(RequestState& request) {
   request.phase = Phase::send;
   parser_.start(request.request.method == "HEAD", engine_.options.max_response_header_bytes);
   exchange_.head = http::append_head(request.request,
-                                     {.target = request.target->path,
+                                     {.target = request.target->request_target,
                                       .authority = request.target->authority,
                                       .user_agent = engine_.options.user_agent,
+                                      .proxy_authorization = request.target->proxy_authorization,
                                       .connection_close = engine_.options.disable_keep_alives},
                                      out_);
   tell_header_fields();

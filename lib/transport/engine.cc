@@ -138,7 +138,7 @@ void Engine::look_for_connection(RequestState& request) {
   request.stage = RequestState::Stage::waiting;
   request.phase = Phase::blocked;
   request.connection = 0;
-  fire<&ClientTrace::get_conn>(&request, nullptr, [&] { return GetConnInfo{.host_port = request.target->host_port}; });
+  fire<&ClientTrace::get_conn>(&request, nullptr, [&] { return GetConnInfo{.host_port = request.target->hop}; });
   pool_.acquire(request.id, request.target->key, mono_now(), actions_);
 }
 
@@ -311,13 +311,20 @@ Connection* Engine::own_dial(const RequestState& request) const {
 }
 
 Result<std::shared_ptr<const Destination>> Engine::target_of(const std::string& url) {
-  if (const auto known = targets_.find(url); known != targets_.end()) return known->second;
+  std::optional<ProxyUrl> proxy;
+  if (options.proxy) {
+    Result<std::optional<ProxyUrl>> chosen = Failure(make_error(Errc::invalid_request, "the proxy function threw"));
+    hooks.guard([&] { chosen = options.proxy(url); });
+    if (!chosen) return Failure(std::move(chosen).error());
+    proxy = *std::move(chosen);
+  }
+  const std::string known_as = proxy ? url + '\n' + proxy->text() : url;
+  if (const auto known = targets_.find(known_as); known != targets_.end()) return known->second;
   auto parsed = http::parse_target(url);
   if (!parsed) return Failure(std::move(parsed).error());
   if (targets_.size() >= kMaxTargets) targets_.clear();
-  Destination destination{*std::move(parsed), {}};
-  destination.key = {{}, destination.scheme, destination.host_port};
-  return targets_.emplace(url, std::make_shared<Destination>(std::move(destination))).first->second;
+  auto made = std::make_shared<Destination>(make_destination(*std::move(parsed), std::move(proxy)));
+  return targets_.emplace(known_as, std::move(made)).first->second;
 }
 
 HookContext Engine::context(const RequestState* request, const Connection* connection, MonoTime at) const {

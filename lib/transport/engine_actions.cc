@@ -27,8 +27,7 @@ void Engine::apply(const pool::Dial& action) {
     scratch_candidates_.clear();
     for (const auto& [id, reason] : action.candidates)
       scratch_candidates_.push_back({.connection = id, .reason = reason});
-    return WhyNewInfo{
-        .reason = action.why, .host_port = connection.target->host_port, .candidates = scratch_candidates_};
+    return WhyNewInfo{.reason = action.why, .host_port = connection.target->hop, .candidates = scratch_candidates_};
   });
   connection.begin_dial();
 }

@@ -9,16 +9,10 @@
 #include <vector>
 
 #include "conntrace/transport.h"
-#include "http/target.h"
-#include "pool/pool_core.h"
+#include "transport/destination.h"
 #include "transport/event_loop.h"
 
 namespace conntrace::transport {
-
-/// Where a URL leads, and what the pool calls it by.
-struct Destination : http::Target {
-  pool::Key key;
-};
 
 /// A request from send() to its completion.
 struct RequestState {

@@ -8,7 +8,7 @@ class Tls : public TransportTest {};
 
 TEST_F(Tls, HandshakeIsBetweenConnectAndConnection) {
   ScriptedServer server(answer_all, true);
-  Client& client = use({.ca_file = server.certificate_file()});
+  Client& client = use({.tls = {.ca_file = server.certificate_file()}});
   const auto first = client.get(server.url());
   ASSERT_TRUE(first) << first.error().message();
   ASSERT_TRUE(client.get(server.url()));
@@ -59,7 +59,7 @@ TEST_F(Tls, ServerClosesAnIdleConnection) {
         ASSERT_TRUE(hooks_.wait_for_count(EventKind::request_done, 1));
       },
       true);
-  Client& client = use({.ca_file = server.certificate_file()});
+  Client& client = use({.tls = {.ca_file = server.certificate_file()}});
   ASSERT_TRUE(client.get(server.url()));
   const ConnClosedInfo end = closed();
   EXPECT_EQ(end.reason, CloseReason::server_closed_idle);
@@ -75,7 +75,7 @@ TEST_F(Tls, LargeBodiesBothWays) {
         peer.read_to_end();
       },
       true);
-  Client& client = use({.ca_file = server.certificate_file()});
+  Client& client = use({.tls = {.ca_file = server.certificate_file()}});
   const auto response = client.send(Request{.method = "POST", .url = server.url(), .body = body});
   ASSERT_TRUE(response) << response.error().message();
   EXPECT_EQ(response->body, body);

@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "conntrace/client_trace.h"
 #include "conntrace/error.h"
+#include "conntrace/proxy.h"
 #include "conntrace/request.h"
 #include "conntrace/response.h"
+#include "conntrace/tls.h"
 
 namespace conntrace {
 
@@ -27,8 +30,12 @@ struct TransportOptions {
   bool disable_keep_alives = false;
   std::size_t max_response_header_bytes = 10u << 20;
   std::size_t max_response_body_bytes = 0;  ///< of Response::body; 0: no limit
-  std::string ca_file;                      ///< PEM; empty: the system's
-  bool verify_peer = true;                  ///< certificate and host name
+  TlsOptions tls;
+  std::optional<TlsOptions> proxy_tls;  ///< for https proxies; nothing: `tls` without certificate, name, pin
+  ProxyFunction proxy;                  ///< empty: none
+  Headers proxy_connect_header;         ///< sent with CONNECT
+  ProxyConnectHeaderFunction get_proxy_connect_header;                       ///< asked instead of proxy_connect_header
+  std::chrono::nanoseconds proxy_connect_timeout = std::chrono::minutes(1);  ///< for CONNECT or SOCKS5; 0: none
   std::string user_agent = "conntrace";
   std::size_t resolver_threads = 4;   ///< getaddrinfo runs on these
   std::size_t resolver_queue = 1024;  ///< lookups that may wait; beyond it they fail with queue_full
