@@ -1,121 +1,218 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/http1_parser.h"
 
-#include <boost/beast/http/basic_parser.hpp>
-#include <boost/beast/http/error.hpp>
-#include <boost/optional.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "http/field_line.h"
+#include "http/syntax.h"
 
 namespace conntrace::http {
 namespace {
 
-namespace beast = boost::beast;
-namespace bhttp = boost::beast::http;
-using ErrorCode = beast::error_code;
-using View = beast::string_view;
-
+constexpr std::string_view kVersion = "HTTP/1.";
+/// HTTP/1.1 200
+constexpr std::size_t kUpToStatus = 12;
 constexpr std::size_t kUsualFields = 16;
+constexpr int kSwitchingProtocols = 101;
+constexpr int kNoContent = 204;
+constexpr int kNotModified = 304;
 
-/// Beast's parser with its callbacks turned into ours; nothing is stored but the head.
-class BeastParser final : public bhttp::basic_parser<false> {
- public:
-  explicit BeastParser(ResponseEvents& events) : events_(events) {
-    eager(true);
-    head_.headers.reserve(kUsualFields);
-    body_limit(boost::none);
-  }
-  [[nodiscard]] bool stopped() const { return stopped_; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
- private:
-  void on_request_impl(bhttp::verb, View, View, int, ErrorCode&) override {}
-  void on_response_impl(int code, View reason, int version, ErrorCode&) override {
-    head_.status = code;
-    head_.minor_version = version % 10;
-    head_.reason.assign(reason.data(), reason.size());
-  }
-  void on_field_impl(bhttp::field, View name, View value, ErrorCode&) override {
-    head_.headers.emplace_back(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
-  }
-  void on_header_impl(ErrorCode& error) override {
-    if (const auto length = content_length()) head_.content_length = *length;
-    stop_unless(events_.on_head(std::move(head_)), error);
-  }
-  void on_body_init_impl(const boost::optional<std::uint64_t>&, ErrorCode&) override {}
-  std::size_t on_body_impl(View piece, ErrorCode& error) override {
-    stop_unless(events_.on_body({piece.data(), piece.size()}), error);
-    return piece.size();
-  }
-  void on_chunk_header_impl(std::uint64_t, View, ErrorCode&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, View piece, ErrorCode& error) override {
-    stop_unless(events_.on_body({piece.data(), piece.size()}), error);
-    return piece.size();
-  }
-  void on_finish_impl(ErrorCode&) override {}
+/// Whether it may be the beginning of a status line.
+bool begins_well(std::string_view bytes) {
+  const std::size_t known = std::min(bytes.size(), kVersion.size());
+  return bytes.substr(0, known) == kVersion.substr(0, known);
+}
 
-  void stop_unless(bool go_on, ErrorCode& error) {
-    if (go_on) return;
-    stopped_ = true;
-    error = bhttp::error::end_of_stream;
+/// What is wrong with a status line; empty: nothing.
+std::string check_status_line(std::string_view line) {
+  if (!begins_well(line) || line.size() < kVersion.size()) {
+    return fmt::format("the response does not begin with HTTP/1. but with {}", quoted(line));
   }
-
-  ResponseEvents& events_;
-  ResponseHead head_;
-  bool stopped_ = false;
-};
+  const char version = line.size() > kVersion.size() ? line[kVersion.size()] : ' ';
+  if ((version != '0' && version != '1') || (line.size() > kVersion.size() + 1 && line[kVersion.size() + 1] != ' ')) {
+    return fmt::format("an HTTP version that is neither 1.0 nor 1.1: {}", quoted(line));
+  }
+  const std::string_view code = line.substr(std::min(line.size(), kVersion.size() + 2));
+  const bool three_digits = code.size() >= 3 && std::all_of(code.begin(), code.begin() + 3, is_digit);
+  if (!three_digits || code.front() == '0' || (code.size() > 3 && code[3] != ' ')) {
+    return fmt::format("a status that is not a number from 100 to 999: {}", quoted(line));
+  }
+  if (const std::size_t control = find_control(line); control != std::string_view::npos) {
+    return fmt::format("control character {} in the status line", quoted(line.substr(control, 1)));
+  }
+  return {};
+}
 
 }  // namespace
 
-class Http1Parser::Impl {
- public:
-  explicit Impl(ResponseEvents& events) : events_(events) {}
+void Http1Parser::start(const ResponseRules& rules) {
+  rules_ = rules;
+  head_bytes_ = rules.max_head_bytes;
+  body_left_ = 0;
+  keep_alive_ = false;
+  lines_.reset();
+  error_.clear();
+  begin_head();
+}
 
-  void start(bool no_body, std::size_t max_head_bytes) {
-    parser_.emplace(events_);
-    parser_->skip(no_body);
-    parser_->header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(max_head_bytes, UINT32_MAX)));
-    error_ = {};
-  }
+void Http1Parser::begin_head() {
+  state_ = State::status_line;
+  head_ = ResponseHead();
+  head_.headers.reserve(kUsualFields);
+  framing_.reset();
+}
 
-  ParseResult feed(std::string_view bytes) {
-    std::size_t used = 0;
-    while (used < bytes.size() && !parser_->is_done()) {
-      ErrorCode error;
-      const std::size_t step = parser_->put(boost::asio::buffer(bytes.data() + used, bytes.size() - used), error);
-      used += step;
-      if (error == bhttp::error::need_more) return {ParseStatus::need_more, used};
-      if (error) return {failure(error), used};
+ParseResult Http1Parser::feed(std::string_view bytes) {
+  const std::size_t offered = bytes.size();
+  ParseStatus status = state_ == State::complete ? ParseStatus::complete : ParseStatus::need_more;
+  while (!bytes.empty() && status == ParseStatus::need_more) status = step(bytes);
+  return {status, offered - bytes.size()};
+}
+
+ParseStatus Http1Parser::step(std::string_view& bytes) {
+  switch (state_) {
+    case State::status_line:
+    case State::fields: return take_head_line(bytes);
+    case State::length: return take_length_body(bytes);
+    case State::chunked: return take_chunked_body(bytes);
+    case State::until_close: {
+      const std::string_view piece = std::exchange(bytes, {});
+      return events_.on_body(piece) ? ParseStatus::need_more : end(ParseStatus::stopped);
     }
-    return {parser_->is_done() ? ParseStatus::complete : ParseStatus::need_more, used};
+    case State::complete: return ParseStatus::complete;
+    case State::ended: break;
   }
+  return fail("bytes after the parser had ended");
+}
 
-  ParseResult end_of_stream() {
-    if (!parser_->got_some()) return {ParseStatus::failed, 0};  // Beast takes this as a precondition
-    ErrorCode error;
-    parser_->put_eof(error);
-    if (error) return {failure(error), 0};
-    return {parser_->is_done() ? ParseStatus::complete : ParseStatus::failed, 0};
+ParseStatus Http1Parser::take_head_line(std::string_view& bytes) {
+  std::string_view line;
+  switch (lines_.next(bytes, head_bytes_, line)) {
+    case LineReader::Status::need_more:
+      // What is not HTTP may never send a line feed.
+      if (state_ == State::status_line && !begins_well(lines_.begun())) return fail(check_status_line(lines_.begun()));
+      return ParseStatus::need_more;
+    case LineReader::Status::bare_lf:
+      return fail(state_ == State::status_line && !begins_well(line) ? check_status_line(line)
+                                                                     : "a header line that ends in a bare line feed");
+    case LineReader::Status::too_long:
+      return fail(fmt::format("the head exceeds {} bytes", rules_.max_head_bytes), ParseStatus::header_too_large);
+    case LineReader::Status::line: break;
   }
+  head_bytes_ -= line.size() + 2;
+  if (state_ == State::status_line) return take_status_line(line);
+  return line.empty() ? finish_head() : take_field(line);
+}
 
-  [[nodiscard]] bool keep_alive() const { return parser_->keep_alive(); }
-  [[nodiscard]] std::string error() const { return error_.message(); }
+ParseStatus Http1Parser::take_status_line(std::string_view line) {
+  if (std::string wrong = check_status_line(line); !wrong.empty()) return fail(std::move(wrong));
+  head_.minor_version = line[kVersion.size()] - '0';
+  const std::string_view code = line.substr(kUpToStatus - 3);
+  head_.status = (code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0');
+  head_.reason = trim(code.substr(3));
+  state_ = State::fields;
+  return ParseStatus::need_more;
+}
 
- private:
-  ParseStatus failure(const ErrorCode& error) {
-    error_ = error;
-    if (parser_->stopped()) return ParseStatus::stopped;
-    return error == bhttp::error::header_limit ? ParseStatus::header_too_large : ParseStatus::failed;
+ParseStatus Http1Parser::take_field(std::string_view line) {
+  if (head_.headers.size() == rules_.max_fields) {
+    return fail(fmt::format("more than {} headers", rules_.max_fields), ParseStatus::header_too_large);
   }
+  FieldLine field;
+  if (!parse_field_line(line, field, error_) || !framing_.note(field.name, field.value, error_)) {
+    return end(ParseStatus::failed);
+  }
+  head_.headers.emplace_back(field.name, field.value);
+  return ParseStatus::need_more;
+}
 
-  ResponseEvents& events_;
-  std::optional<BeastParser> parser_;
-  ErrorCode error_;
-};
+bool Http1Parser::bodyless() const {
+  const int status = head_.status;
+  return rules_.to_head || status / 100 == 1 || status == kNoContent || status == kNotModified ||
+         (rules_.to_connect && status / 100 == 2);
+}
 
-Http1Parser::Http1Parser(ResponseEvents& events) : impl_(std::make_unique<Impl>(events)) {}
-Http1Parser::~Http1Parser() = default;
-void Http1Parser::start(bool no_body, std::size_t max_head_bytes) { impl_->start(no_body, max_head_bytes); }
-ParseResult Http1Parser::feed(std::string_view bytes) { return impl_->feed(bytes); }
-ParseResult Http1Parser::end_of_stream() { return impl_->end_of_stream(); }
-bool Http1Parser::keep_alive() const { return impl_->keep_alive(); }
-std::string Http1Parser::error() const { return impl_->error(); }
+ParseStatus Http1Parser::finish_head() {
+  const std::optional<BodyFraming> framing = framing_.decide(bodyless(), head_.minor_version, error_);
+  if (!framing) return end(ParseStatus::failed);
+  const bool interim = head_.status / 100 == 1 && head_.status != kSwitchingProtocols;
+  keep_alive_ = *framing != BodyFraming::until_close && framing_.keep_alive(head_.minor_version);
+  head_.body = *framing;
+  head_.keep_alive = keep_alive_;
+  head_.content_length = framing_.content_length();
+  head_.keep_alive_hints = std::move(framing_.keep_alive_hints());
+  switch (*framing) {
+    case BodyFraming::none: state_ = State::complete; break;
+    case BodyFraming::length:
+      body_left_ = *head_.content_length;
+      state_ = body_left_ > 0 ? State::length : State::complete;
+      break;
+    case BodyFraming::chunked:
+      chunks_.start(head_bytes_, rules_.max_fields);
+      state_ = State::chunked;
+      break;
+    case BodyFraming::until_close: state_ = State::until_close; break;
+  }
+  if (!events_.on_head(std::move(head_))) return end(ParseStatus::stopped);
+  if (interim) begin_head();
+  return state_ == State::complete ? ParseStatus::complete : ParseStatus::need_more;
+}
+
+ParseStatus Http1Parser::take_length_body(std::string_view& bytes) {
+  const std::string_view piece =
+      bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, bytes.size())));
+  bytes.remove_prefix(piece.size());
+  body_left_ -= piece.size();
+  if (!events_.on_body(piece)) return end(ParseStatus::stopped);
+  return body_left_ == 0 ? end(ParseStatus::complete) : ParseStatus::need_more;
+}
+
+ParseStatus Http1Parser::take_chunked_body(std::string_view& bytes) {
+  std::string_view piece;
+  switch (chunks_.next(bytes, piece)) {
+    case ChunkDecoder::Status::need_more: return ParseStatus::need_more;
+    case ChunkDecoder::Status::data: return events_.on_body(piece) ? ParseStatus::need_more : end(ParseStatus::stopped);
+    case ChunkDecoder::Status::done:
+      if (!chunks_.trailers().empty() && !events_.on_trailers(std::move(chunks_.trailers()))) {
+        return end(ParseStatus::stopped);
+      }
+      return end(ParseStatus::complete);
+    case ChunkDecoder::Status::failed: return fail(chunks_.error());
+    case ChunkDecoder::Status::too_large: return fail(chunks_.error(), ParseStatus::header_too_large);
+  }
+  return fail("");  // not reached: all values are above
+}
+
+ParseResult Http1Parser::end_of_stream() {
+  constexpr std::string_view kEnded = "the connection ended ";
+  switch (state_) {
+    case State::complete:
+    case State::until_close: return {end(ParseStatus::complete), 0};
+    case State::status_line:
+      return {
+          fail(fmt::format("{}{}", kEnded, lines_.begun().empty() ? "before a status line" : "within the status line")),
+          0};
+    case State::fields: return {fail(fmt::format("{}within the head", kEnded)), 0};
+    case State::length: return {fail(fmt::format("{}{} bytes before the body's end", kEnded, body_left_)), 0};
+    case State::chunked: return {fail(fmt::format("{}{}", kEnded, chunks_.where())), 0};
+    case State::ended: break;
+  }
+  return {ParseStatus::failed, 0};
+}
+
+ParseStatus Http1Parser::end(ParseStatus status) {
+  state_ = status == ParseStatus::complete ? State::complete : State::ended;
+  return status;
+}
+
+ParseStatus Http1Parser::fail(std::string error, ParseStatus status) {
+  error_ = std::move(error);
+  return end(status);
+}
 
 }  // namespace conntrace::http

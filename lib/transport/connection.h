@@ -108,7 +108,6 @@ class Connection final : public IoHandler, private DialObserver, private http::R
     bool continue_came = false;
     bool write_failed = false;
     bool got_byte = false;
-    bool interim = false;    ///< the response that is being parsed is a 1xx
     bool peer_done = false;  ///< its FIN, or worse, is behind what has been read
     bool body_too_large = false;
     std::error_code interim_error;
@@ -140,7 +139,6 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   Exchange exchange_;
   std::string out_;        ///< the head, and the body if it is small
   std::string_view rest_;  ///< a large body, sent after out_
-  std::string pending_;    ///< bytes that the parser wants to see again, with more
   EventLoop::Timer wait_timer_{};
   EventLoop::Timer continue_timer_{};
 };

@@ -20,9 +20,9 @@ void Connection::start_exchange(RequestState& request) {
   exchange_ = {};
   out_.clear();
   rest_ = {};
-  pending_.clear();
   request.phase = Phase::send;
-  parser_.start(request.request.method == "HEAD", engine_.options.max_response_header_bytes);
+  parser_.start(
+      {.to_head = request.request.method == "HEAD", .max_head_bytes = engine_.options.max_response_header_bytes});
   exchange_.head = http::append_head(request.request,
                                      {.target = request.target->request_target,
                                       .authority = request.target->authority,
@@ -158,39 +158,24 @@ bool Connection::take(std::string_view bytes) {
     request_->phase = Phase::receive;
     engine_.fire<&ClientTrace::got_first_response_byte>(request_, this, [] { return GotFirstResponseByteInfo{}; });
   }
-  std::string held;
-  if (!pending_.empty()) {
-    held = std::move(pending_);
-    held += bytes;
-    bytes = held;
-    pending_.clear();
+  const http::ParseResult parsed = parser_.feed(bytes);
+  bytes.remove_prefix(parsed.used);
+  switch (parsed.status) {
+    case http::ParseStatus::need_more: return true;
+    case http::ParseStatus::complete: finish_exchange(bytes.empty()); return false;
+    case http::ParseStatus::stopped: stop_exchange(); return false;
+    case http::ParseStatus::failed:
+      fail_exchange(
+          make_error(Errc::protocol_error, request_->target->redacted + " (" + parser_.error() + ")", Phase::receive),
+          CloseReason::protocol_error);
+      return false;
+    case http::ParseStatus::header_too_large:
+      fail_exchange(
+          make_error(Errc::header_too_large, request_->target->redacted + " (" + parser_.error() + ")", Phase::receive),
+          CloseReason::protocol_error);
+      return false;
   }
-  for (;;) {
-    const http::ParseResult parsed = parser_.feed(bytes);
-    bytes.remove_prefix(parsed.used);
-    switch (parsed.status) {
-      case http::ParseStatus::need_more: pending_ = bytes; return true;
-      case http::ParseStatus::complete:
-        if (!exchange_.interim) {
-          finish_exchange(bytes.empty());
-          return false;
-        }
-        exchange_.interim = false;
-        parser_.start(request_->request.method == "HEAD", engine_.options.max_response_header_bytes);
-        if (bytes.empty()) return true;
-        break;
-      case http::ParseStatus::stopped: stop_exchange(); return false;
-      case http::ParseStatus::failed:
-        fail_exchange(
-            make_error(Errc::protocol_error, request_->target->redacted + " (" + parser_.error() + ")", Phase::receive),
-            CloseReason::protocol_error);
-        return false;
-      case http::ParseStatus::header_too_large:
-        fail_exchange(make_error(Errc::header_too_large, request_->target->redacted, Phase::receive),
-                      CloseReason::protocol_error);
-        return false;
-    }
-  }
+  return false;
 }
 
 bool Connection::on_head(http::ResponseHead head) {
@@ -205,13 +190,12 @@ bool Connection::on_head(http::ResponseHead head) {
     return ResponseHeadInfo{.status = head.status,
                             .protocol = head.minor_version == 0 ? "http/1.0" : "http/1.1",
                             .content_length = head.content_length,
-                            .keep_alive = parser_.keep_alive()};
+                            .keep_alive = head.keep_alive};
   });
   return true;
 }
 
 bool Connection::on_interim(int status) {
-  exchange_.interim = true;
   if (status == 100 && exchange_.body_held) {
     engine_.fire<&ClientTrace::got_100_continue>(request_, this, [] { return Got100ContinueInfo{}; });
   }
@@ -240,14 +224,13 @@ bool Connection::on_body(std::string_view piece) {
 void Connection::take_end() {
   const http::ParseResult parsed = parser_.end_of_stream();
   exchange_.peer_done = true;
-  if (parsed.status == http::ParseStatus::complete && exchange_.got_byte && !exchange_.interim) {
+  if (parsed.status == http::ParseStatus::complete) {
     finish_exchange(true);
     return;
   }
   if (exchange_.got_byte) {
     fail_exchange(
-        make_error(Errc::protocol_error, request_->target->redacted + " (the connection ended before the response did)",
-                   Phase::receive),
+        make_error(Errc::protocol_error, request_->target->redacted + " (" + parser_.error() + ")", Phase::receive),
         CloseReason::read_error);
     return;
   }

@@ -49,6 +49,43 @@ TEST(Http1Writer, SaysOnceThatTheConnectionWillClose) {
                      "Connection: TE\r\nConnection: close\r\n"));
 }
 
+TEST(Http1Writer, NeverSaysItTwice) {
+  const auto head = [](const Headers& headers, bool close) {
+    return head_of({.headers = headers}, {.target = "/", .authority = "a", .connection_close = close});
+  };
+  const std::string start = "GET / HTTP/1.1\r\nHost: a\r\n";
+  EXPECT_EQ(head({{"Connection", "close"}, {"connection", " Close "}}, true), start + "Connection: close\r\n\r\n");
+  // The pool will close it: the server has to know, whatever else the request says.
+  EXPECT_EQ(head({{"Connection", "keep-alive"}}, true), start + "Connection: keep-alive\r\nConnection: close\r\n\r\n");
+}
+
+TEST(Http1Writer, FramesAStreamedBody) {
+  const auto head = [](const StreamedBody& body) {
+    return head_of({.method = "PUT"}, {.target = "/", .authority = "a", .streamed = body});
+  };
+  const std::string start = "PUT / HTTP/1.1\r\nHost: a\r\n";
+  EXPECT_EQ(head({.length = 7}), start + "Content-Length: 7\r\n\r\n");
+  EXPECT_EQ(head({.length = 0}), start + "Content-Length: 0\r\n\r\n");
+  EXPECT_EQ(head({}), start + "Transfer-Encoding: chunked\r\n\r\n");
+  EXPECT_EQ(head({.trailers = "X-Sum, X-B"}), start + "Transfer-Encoding: chunked\r\nTrailer: X-Sum, X-B\r\n\r\n");
+}
+
+TEST(Http1Writer, WritesChunks) {
+  std::string out;
+  append_chunk_begin(5, out);
+  out.append("hello").append(kChunkEnd);
+  append_chunk_begin(0x1f2e3d4c5b, out);
+  append_last_chunk({{"X-Sum", "1"}}, out);
+  append_last_chunk({}, out);
+  EXPECT_EQ(out, "5\r\nhello\r\n1f2e3d4c5b\r\n0\r\nX-Sum: 1\r\n\r\n0\r\n\r\n");
+}
+
+TEST(Http1Writer, ExtraFieldsDoNotReplaceTheRequests) {
+  const ExtraField extra[] = {{"Accept-Encoding", "gzip"}, {"Authorization", "Basic eA=="}};
+  EXPECT_EQ(head_of({.headers = {{"accept-encoding", "br"}}}, {.target = "/", .authority = "a", .extra = extra}),
+            "GET / HTTP/1.1\r\nHost: a\r\naccept-encoding: br\r\nAuthorization: Basic eA==\r\n\r\n");
+}
+
 TEST(Http1Writer, ExpectsA100OnlyForABody) {
   const auto expects = [](const Request& request) {
     std::string out;
@@ -71,6 +108,31 @@ TEST(Http1Writer, RefusesWhatWouldBeAnotherMessage) {
   EXPECT_FALSE(fine({.headers = {{"X-A", std::string("b\0c", 3)}}}));
   EXPECT_FALSE(fine({.headers = {{"content-length", "3"}}}));
   EXPECT_FALSE(fine({.headers = {{"Transfer-Encoding", "chunked"}}}));
+  EXPECT_FALSE(fine({.headers = {{"Trailer", "X-Sum"}}}));
+  EXPECT_TRUE(fine({.headers = {{"Host", "other:80"}}}));
+  EXPECT_TRUE(fine({.headers = {{"Host", "[::1]:80"}}}));
+  EXPECT_FALSE(fine({.headers = {{"Host", "other"}, {"host", "other"}}}));
+  EXPECT_FALSE(fine({.headers = {{"Host", "user@other"}}}));
+  EXPECT_FALSE(fine({.headers = {{"Host", "other/path"}}}));
+}
+
+TEST(Http1Writer, SaysWhatItRefuses) {
+  const auto why = [](const Request& request) { return check_request(request).error().context; };
+  EXPECT_EQ(why({.method = "G T"}), R"(method "G T" is not a token)");
+  EXPECT_EQ(why({.headers = {{"X\n", "b"}}}), R"(header name "X\x0a" is not a token)");
+  // The value may be a secret.
+  EXPECT_EQ(why({.headers = {{"Authorization", "secret\n"}}}),
+            R"(header Authorization has a control character in its value, "\x0a")");
+}
+
+TEST(Http1Writer, RefusesTrailersThatFrameOrRoute) {
+  EXPECT_TRUE(check_trailers({{"X-Sum", "1"}, {"Server-Timing", "a"}}).has_value());
+  EXPECT_EQ(check_trailers({{"content-length", "1"}}).error().context, "content-length cannot be a trailer");
+  EXPECT_FALSE(check_trailers({{"Transfer-Encoding", "chunked"}}).has_value());
+  EXPECT_FALSE(check_trailers({{"Trailer", "x"}}).has_value());
+  EXPECT_EQ(check_trailers({{"X-Sum", "1\r\n"}}).error().context,
+            R"(trailer X-Sum has a control character in its value, "\x0d")");
+  EXPECT_FALSE(check_trailers({{"X Sum", "1"}}).has_value());
 }
 
 }  // namespace
