@@ -23,6 +23,8 @@ class ConntraceCategory final : public std::error_category {
       case Errc::bad_record: return "not an event record";
       case Errc::newer_schema: return "written by a newer version";
       case Errc::not_built: return "this build does not contain it";
+      case Errc::content_corrupt: return "the body does not decode";
+      case Errc::content_truncated: return "the coded body ends too early";
     }
     return "unknown error";
   }

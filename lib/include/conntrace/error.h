@@ -26,6 +26,8 @@ enum class Errc {
   bad_record,              ///< not an event record
   newer_schema,            ///< a record of a schema that this version does not know
   not_built,               ///< this build has not the part that is needed
+  content_corrupt,         ///< the body does not decode; the context names the coding
+  content_truncated,       ///< the coded body ended too early
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;
