@@ -25,6 +25,7 @@ class ConntraceCategory final : public std::error_category {
       case Errc::not_built: return "this build does not contain it";
       case Errc::content_corrupt: return "the body does not decode";
       case Errc::content_truncated: return "the coded body ends too early";
+      case Errc::too_many_redirects: return "too many redirects";
     }
     return "unknown error";
   }

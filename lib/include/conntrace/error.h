@@ -28,6 +28,7 @@ enum class Errc {
   not_built,               ///< this build has not the part that is needed
   content_corrupt,         ///< the body does not decode; the context names the coding
   content_truncated,       ///< the coded body ended too early
+  too_many_redirects,      ///< the chain of redirects exceeded its limit
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;
