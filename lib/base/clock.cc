@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include <condition_variable>
+#include <new>
+
 namespace conntrace {
 namespace {
 
@@ -12,6 +15,27 @@ std::chrono::nanoseconds read_clock(clockid_t clock) noexcept {
   clock_gettime(clock, &now);
   return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
 }
+
+class RealCondition final : public Clock::Condition {
+ public:
+  void notify_one() noexcept override { condition_.notify_one(); }
+  void notify_all() noexcept override { condition_.notify_all(); }
+  void wait_until(std::unique_lock<std::mutex>& lock, MonoTime deadline) override {
+    if (deadline == MonoTime::max()) return condition_.wait(lock);
+    // libstdc++'s steady_clock is CLOCK_MONOTONIC, with the same zero.
+    condition_.wait_until(lock, std::chrono::steady_clock::time_point(deadline));
+  }
+
+ private:
+  std::condition_variable condition_;
+};
+
+class RealClock final : public Clock {
+ public:
+  MonoTime now() const noexcept override { return mono_now(); }
+  std::chrono::nanoseconds wall_now() const noexcept override { return read_clock(CLOCK_REALTIME); }
+  std::unique_ptr<Condition> make_condition() override { return std::make_unique<RealCondition>(); }
+};
 
 }  // namespace
 
@@ -23,6 +47,28 @@ ClockPair clock_pair_now() noexcept {
   const auto wall = read_clock(CLOCK_REALTIME);
   const MonoTime after = mono_now();
   return {before + (after - before) / 2, wall};
+}
+
+bool Clock::sleep_until(MonoTime deadline, const std::stop_token& stop) {
+  std::mutex mutex;
+  const std::unique_ptr<Condition> condition = make_condition();
+  const std::stop_callback wake(stop, [&] {
+    const std::lock_guard lock(mutex);
+    condition->notify_all();
+  });
+  std::unique_lock lock(mutex);  // released before `wake` is destroyed, which waits for its callback
+  while (!stop.stop_requested()) {
+    if (now() >= deadline) return true;
+    condition->wait_until(lock, deadline);
+  }
+  return false;
+}
+
+Clock& real_clock() noexcept {
+  // Never destroyed: threads may outlive the statics of a program.
+  alignas(RealClock) static unsigned char storage[sizeof(RealClock)];
+  static RealClock* const clock = new (storage) RealClock;
+  return *clock;
 }
 
 std::string rfc3339(std::chrono::nanoseconds wall) {
