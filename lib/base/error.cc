@@ -26,6 +26,8 @@ class ConntraceCategory final : public std::error_category {
       case Errc::content_corrupt: return "the body does not decode";
       case Errc::content_truncated: return "the coded body ends too early";
       case Errc::too_many_redirects: return "too many redirects";
+      case Errc::exceeds_burst: return "more than the rate limit's burst";
+      case Errc::rate_limited: return "the rate limit would allow it only after the deadline";
     }
     return "unknown error";
   }
@@ -60,6 +62,11 @@ Error make_error(Errc code, std::string context, Phase phase) {
 
 Error system_error(int error_number, std::string context, Phase phase) {
   return {std::error_code(error_number, std::system_category()), std::move(context), phase};
+}
+
+Error unrecoverable(Error error) {
+  error.recoverable = false;
+  return error;
 }
 
 }  // namespace conntrace

@@ -29,6 +29,8 @@ enum class Errc {
   content_corrupt,         ///< the body does not decode; the context names the coding
   content_truncated,       ///< the coded body ended too early
   too_many_redirects,      ///< the chain of redirects exceeded its limit
+  exceeds_burst,           ///< more was asked for at once than a rate limiter's burst holds
+  rate_limited,            ///< the rate limit would allow it only after the deadline
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;
@@ -43,6 +45,8 @@ struct Error {
   std::error_code code;
   std::string context;
   Phase phase = Phase::none;
+  /// False: trying again cannot help, a RetryPolicy must not (see unrecoverable()).
+  bool recoverable = true;
 
   /// "context: message", one line, for people.
   [[nodiscard]] std::string message() const;
@@ -53,6 +57,9 @@ struct Error {
 [[nodiscard]] Error make_error(Errc code, std::string context, Phase phase = Phase::none);
 /// From errno (or a value like it).
 [[nodiscard]] Error system_error(int error_number, std::string context, Phase phase = Phase::none);
+
+/// The same error, marked as one that trying again does not mend.
+[[nodiscard]] Error unrecoverable(Error error);
 
 /// A value or an Error. Aliased so that std::expected can take its place.
 template <class T>
