@@ -172,6 +172,7 @@ void Engine::take_request(const Event& event, HookPlace& place) {
     request.facts.host = said(start->host);
     request.facts.traceparent = said(start->traceparent);
     request.redirected_from = start->redirected_from;
+    request.retry_of = start->retry_of;
   } else if (get_if<EventKind::get_conn>(event) != nullptr) {
     once(attempt.get_conn_ns, now);
   } else if (get_if<EventKind::get_conn_failed>(event) != nullptr) {

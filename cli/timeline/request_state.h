@@ -60,6 +60,7 @@ struct RequestState {
   std::shared_ptr<ProcessState> process;
   RequestFacts facts;
   std::optional<std::uint64_t> redirected_from;
+  std::optional<std::uint64_t> retry_of;
   std::uint64_t start_ns = 0;  ///< request_start or what live_request says
   bool start_seen = false;     ///< request_start itself
   Phase joined_in = Phase::none;

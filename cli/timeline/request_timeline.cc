@@ -90,6 +90,7 @@ RequestTimeline Engine::timeline_of(const RequestState& request) const {
   out.process = facts_of(process, out.unavailable);
   out.request = request.facts;
   if (request.redirected_from) out.request.redirected_from = request_id(process, *request.redirected_from);
+  if (request.retry_of) out.request.retry_of = request_id(process, *request.retry_of);
   say_start(request, out);
   if (request.done_ns == 0) {
     out.complete = false;

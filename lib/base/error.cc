@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "conntrace/error.h"
 
+#include <fmt/format.h>
+
 namespace conntrace {
 namespace {
 
@@ -22,6 +24,7 @@ class ConntraceCategory final : public std::error_category {
       case Errc::shutdown: return "the transport ended";
       case Errc::bad_record: return "not an event record";
       case Errc::newer_schema: return "written by a newer version";
+      case Errc::body_source_failed: return "the request body could not be made";
       case Errc::not_built: return "this build does not contain it";
       case Errc::content_corrupt: return "the body does not decode";
       case Errc::content_truncated: return "the coded body ends too early";
@@ -50,6 +53,19 @@ const std::error_category& conntrace_category() noexcept {
 std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(code), conntrace_category()}; }
 
 std::string Error::message() const { return context.empty() ? code.message() : context + ": " + code.message(); }
+
+std::string Error::with_times() const {
+  std::string out = message();
+  if (phase == Phase::none && spent.empty()) return out;
+  std::string details = phase != Phase::none ? "in " + std::string(to_string(phase)) : std::string();
+  const char* separator = details.empty() ? "" : "; ";
+  for (const PhaseTime& part : spent) {
+    details += fmt::format("{}{} {:.1f} ms", separator, to_string(part.phase),
+                           std::chrono::duration<double, std::milli>(part.time).count());
+    separator = ", ";
+  }
+  return out + " (" + details + ")";
+}
 
 Error Error::within(std::string_view outer) && {
   context = context.empty() ? std::string(outer) : std::string(outer) + ": " + context;

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "client/body_pipe.h"
+
 namespace conntrace {
 
 Client::Client(std::shared_ptr<Transport> transport, ClientOptions options)
@@ -21,6 +23,21 @@ std::future<Result<Response>> Client::send_async(Request request) {
 }
 
 Result<Response> Client::send(Request request) { return send_async(std::move(request)).get(); }
+
+Result<OpenResponse> Client::open(Request request) {
+  auto pipe = std::make_shared<BodyReader::Pipe>(*transport_);
+  request.on_head = [pipe, decide = std::move(request.on_head)](const Response& head) {
+    const HeadAction action = decide ? decide(head) : HeadAction::take;
+    pipe->on_head(head);
+    return action;
+  };
+  request.on_body = [pipe](std::string_view piece) { return pipe->on_body(piece); };
+  send(std::move(request), [pipe](Result<Response> result) { pipe->on_done(std::move(result)); });
+  BodyReader body(transport_, pipe);
+  auto head = pipe->head();
+  if (!head) return Failure(std::move(head).error());
+  return OpenResponse{*std::move(head), std::move(body)};
+}
 
 Result<Response> Client::get(std::string url) { return send(Request{.url = std::move(url)}); }
 

@@ -26,6 +26,7 @@ Connection::~Connection() {
   engine_.loop.cancel_timer(tls_timer_);
   engine_.loop.cancel_timer(wait_timer_);
   engine_.loop.cancel_timer(continue_timer_);
+  engine_.loop.cancel_timer(pause_timer_);
   if (stream_.open()) engine_.loop.remove(stream_.fd(), this);
 }
 
@@ -33,7 +34,7 @@ void Connection::on_io(std::uint32_t epoll_events) {
   if (!stream_.open()) return;
   if (request_ != nullptr) {
     constexpr std::uint32_t kEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-    if ((epoll_events & EPOLLOUT) != 0 && unsent() > 0) write_more();
+    if ((epoll_events & EPOLLOUT) != 0 && unsent()) write_more();
     if (request_ != nullptr && (epoll_events & (EPOLLIN | kEnd)) != 0) read_more((epoll_events & kEnd) != 0);
     if (request_ != nullptr && exchange_.continue_came) send_body_now();
   } else if (const auto verdict = idle_verdict()) {

@@ -35,6 +35,12 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void start_exchange(RequestState& request);
   /// Lets the request go, whatever it is doing.
   void drop_exchange(const Error& error);
+  /// The request's body source has more.
+  void resume_upload();
+  /// The application goes on, or pauses again.
+  void resume_reading();
+  /// The application wants no more of the body: the rest is read and thrown away if it is short, else given up.
+  void abandon_body();
   void become_idle(MonoTime now);
   /// Closes the socket and says so. Nothing but the destructor may follow.
   void close(CloseReason reason, std::optional<MonoTime> idle);
@@ -54,11 +60,13 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   const std::shared_ptr<const Destination> target;
   const RequestId dialled_by;
   Phase dial_phase = Phase::dns;  ///< where the dial is
+  PhaseClock dial_phases;
   std::optional<Error> dial_error;
   MonoTime idle_since{};
 
  private:
   // connection_dial.cc
+  void enter_dial(Phase phase);
   void connect(const std::vector<std::string>& addresses);
   void on_resolved(const Resolved& resolved, bool coalesced);
   void on_connect_start(const ConnectAttempt& attempt, MonoTime at) override;
@@ -73,16 +81,31 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void tell_dns_done(const Resolved& resolved, const std::string& error, bool coalesced);
   [[nodiscard]] RequestState* dialler() const;
 
-  // connection_exchange.cc
-  bool on_head(http::ResponseHead head) override;
-  bool on_body(std::string_view piece) override;
-  bool on_interim(int status);
+  // connection_send.cc
+  void attach_source();
+  /// The next piece of the body source into out_; false: none now, or the exchange failed.
+  bool refill();
+  void fail_source(Error error);
+  void limit_phase(MonoTime limit, Phase phase, const char* what);
   void append_body();
   void write_more();
   void wait_for_continue();
   void send_body_now();
   void on_written();
   void on_write_error(int error_number);
+  void tell_header_fields();
+  void tell_written(const std::string& error);
+  [[nodiscard]] bool unsent() const;
+
+  // connection_receive.cc
+  bool on_head(http::ResponseHead head) override;
+  bool on_body(std::string_view piece) override;
+  bool on_trailers(Headers&& trailers) override;
+  bool on_interim(int status);
+  /// False: too much is left to be worth it.
+  bool begin_drain();
+  /// Arranges that a long pause of the application is told.
+  void watch_pause();
   void read_more(bool peer_done);
   /// False: the exchange is over.
   bool take(std::string_view bytes);
@@ -91,20 +114,22 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void finish_exchange(bool nothing_left);
   void stop_exchange();
   void fail_exchange(Error error, CloseReason reason);
-  void tell_header_fields();
-  void tell_written(const std::string& error);
   void tell_body_done(const std::string& error);
   RequestState* release_request();
-  [[nodiscard]] std::size_t unsent() const;
   [[nodiscard]] std::optional<CloseReason> why_unusable(bool nothing_left) const;
 
   /// What is known of the exchange under way.
   struct Exchange {
     http::WrittenHead head;
-    std::size_t sent = 0;  ///< of head and body
+    std::size_t sent = 0;  ///< of head and body, framing included
     bool headers_told = false;
     bool request_told = false;
     bool body_held = false;  ///< waits for 100 (Continue)
+    bool continue_wait_told = false;
+    bool source_waits = false;               ///< it said `later`, and has not called since
+    bool body_to_make = false;               ///< the body source has not come to its end
+    std::optional<std::uint64_t> body_size;  ///< what it said; nothing: chunked
+    std::uint64_t body_made = 0;
     bool continue_came = false;
     bool write_failed = false;
     bool got_byte = false;
@@ -137,10 +162,13 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   RequestState* request_ = nullptr;
   http::Http1Parser parser_;
   Exchange exchange_;
-  std::string out_;        ///< the head, and the body if it is small
-  std::string_view rest_;  ///< a large body, sent after out_
-  EventLoop::Timer wait_timer_{};
+  std::string out_;         ///< the head, and the body if it is small, or a piece of what a source makes
+  std::size_t out_at_ = 0;  ///< how much of it is sent
+  std::string_view rest_;   ///< what is unsent of a large body; goes after out_
+  std::uint64_t drain_left_ = 0;
+  EventLoop::Timer wait_timer_{};  ///< ends the phase that the exchange is in
   EventLoop::Timer continue_timer_{};
+  EventLoop::Timer pause_timer_{};
 };
 
 }  // namespace conntrace::transport

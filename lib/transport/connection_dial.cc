@@ -13,14 +13,20 @@ namespace conntrace::transport {
 
 RequestState* Connection::dialler() const { return engine_.find_request(dialled_by); }
 
+void Connection::enter_dial(Phase phase) {
+  dial_phase = phase;
+  dial_phases.enter(phase, mono_now());
+}
+
 void Connection::begin_dial() {
   dial_start_ = mono_now();
+  dial_phases.start(dial_start_);
   limit_dial(engine_.options.dial_timeout, "dial", dial_timer_);
   if (target->hop_is_address) {
     connect({});
     return;
   }
-  dial_phase = Phase::dns;
+  enter_dial(Phase::dns);
   engine_.fire<&ClientTrace::dns_start>(dialler(), this, [&] { return DnsStartInfo{.host = target->hop_host}; });
   engine_.resolver.lookup(target->hop_host,
                           [this, alive = std::weak_ptr(alive_)](const Resolved& resolved, bool coalesced) {
@@ -56,7 +62,7 @@ void Connection::tell_dns_done(const Resolved& resolved, const std::string& erro
 }
 
 void Connection::connect(const std::vector<std::string>& addresses) {
-  dial_phase = Phase::connect;
+  enter_dial(Phase::connect);
   dial_ = engine_.dialer.start({.scheme = target->scheme,
                                 .host = target->host,
                                 .host_port = target->host_port,
@@ -113,7 +119,7 @@ void Connection::on_connect_done(const ConnectAttempt& attempt, bool connected, 
 }
 
 void Connection::on_tls_start(MonoTime at) {
-  dial_phase = Phase::tls;
+  enter_dial(Phase::tls);
   limit_dial(engine_.options.tls_handshake_timeout, "TLS handshake with", tls_timer_);
   engine_.fire<&ClientTrace::tls_handshake_start>(
       dialler(), this,
@@ -160,6 +166,7 @@ void Connection::end_dial(std::optional<Error> error) {
   engine_.loop.cancel_timer(tls_timer_);
   dial_timer_ = tls_timer_ = {};
   dial_ended_ = true;
+  dial_phases.enter(Phase::none, mono_now());
   engine_.bury(std::move(dial_));  // it may be the one that calls
   const std::string message = error ? error->message() : std::string();
   engine_.fire<&ClientTrace::dial_done>(dialler(), this, [&] {

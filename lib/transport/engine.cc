@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "conntrace/body_source.h"
 #include "conntrace/reasons.h"
 #include "http/http1_writer.h"
 #include "transport/socket_facts.h"
@@ -38,10 +39,11 @@ Engine::Engine(TransportOptions transport_options, EventLoop& event_loop)
       dialer(loop),
       resolver(loop,
                {.threads = options.resolver_threads, .max_queue = options.resolver_queue, .name = "conntrace-dns"}),
+      gate(std::make_shared<LoopGate>(loop)),
       read_buffer(kReadBuffer, '\0'),
       pool_(limits_of(options)) {}
 
-Engine::~Engine() = default;
+Engine::~Engine() { gate->close(); }
 
 void Engine::submit(std::unique_ptr<RequestState> request) {
   if (loop.on_loop_thread()) {
@@ -101,6 +103,7 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
   RequestState& request = *owned;
   requests_.emplace(request.id, std::move(owned));
   request.start = mono_now();
+  request.phases.start(request.start);
   auto target = target_of(request.request.url);
   std::optional<Error> refused;
   if (!target) {
@@ -117,7 +120,9 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
         return RequestStartInfo{.method = request.request.method,
                                 .url = request.target->redacted,
                                 .host = request.target->host_port,
-                                .traceparent = traceparent != nullptr ? Text(*traceparent) : Text()};
+                                .traceparent = traceparent != nullptr ? Text(*traceparent) : Text(),
+                                .redirected_from = request.request.redirected_from,
+                                .retry_of = request.request.retry_of};
       },
       request.start);
   if (shutting_down_) refused = make_error(Errc::shutdown, request.target->redacted);
@@ -136,7 +141,7 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
 
 void Engine::look_for_connection(RequestState& request) {
   request.stage = RequestState::Stage::waiting;
-  request.phase = Phase::blocked;
+  request.enter(Phase::blocked, mono_now());
   request.connection = 0;
   fire<&ClientTrace::get_conn>(&request, nullptr, [&] { return GetConnInfo{.host_port = request.target->hop}; });
   pool_.acquire(request.id, request.target->key, mono_now(), actions_);
@@ -146,7 +151,7 @@ void Engine::request_timed_out(RequestId id) {
   RequestState* request = find_request(id);
   if (request == nullptr) return;
   request->deadline = {};
-  fail(*request, make_error(Errc::timeout, request->target->redacted, request->phase), CloseReason::request_timeout,
+  fail(*request, make_error(Errc::timeout, request->target->redacted, request->phase()), CloseReason::request_timeout,
        QueueOutcome::timeout);
   drain();
 }
@@ -154,8 +159,8 @@ void Engine::request_timed_out(RequestId id) {
 void Engine::cancel(RequestId id) {
   RequestState* request = find_request(id);
   if (request == nullptr) return;
-  fail(*request, make_error(Errc::cancelled, request->target->redacted, request->phase), CloseReason::request_cancelled,
-       QueueOutcome::cancelled);
+  fail(*request, make_error(Errc::cancelled, request->target->redacted, request->phase()),
+       CloseReason::request_cancelled, QueueOutcome::cancelled);
   drain();
 }
 
@@ -167,18 +172,22 @@ void Engine::fail(RequestState& request, Error error, CloseReason reason, QueueO
     // What it waits for is the phase that its time went into.
     if (const auto dial = own_dial(request); dial != nullptr) error.phase = dial->dial_phase;
     pool_.cancel(request.id, outcome, now, actions_);
-  } else if (const auto found = connections_.find(request.connection); found != connections_.end()) {
+  } else if (const auto found = connections_.find(request.connection);
+             request.stage == RequestState::Stage::active && found != connections_.end()) {
     if (request.has_head) request.body_outcome = BodyOutcome::abandoned;
     found->second->drop_exchange(error);
     pool_.release(request.connection, reason, now, actions_);
+  } else {
+    request.body_outcome = BodyOutcome::abandoned;
   }
   request.error = std::move(error);
   finish(request);
 }
 
 void Engine::exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable) {
-  pool_.release(connection.id, unusable, mono_now(), actions_);
-  finish(request);
+  const MonoTime now = mono_now();
+  pool_.release(connection.id, unusable, now, actions_);
+  finish_delivered(request, now);
 }
 
 void Engine::exchange_failed(Connection& connection, RequestState& request, Error error, CloseReason reason,
@@ -186,23 +195,29 @@ void Engine::exchange_failed(Connection& connection, RequestState& request, Erro
   pool_.release(connection.id, reason, mono_now(), actions_);
   const bool may_retry =
       connection.reused() && !shutting_down_ && (nothing_sent || (before_response && is_replayable(request.request)));
-  if (!may_retry) {
+  const bool cannot_rewind = may_retry && request.source_was_read && !request.request.body_source->rewind();
+  if (!may_retry || cannot_rewind) {
+    if (cannot_rewind) error = std::move(error).within("the request body cannot be sent again");
     if (request.has_head) request.body_outcome = BodyOutcome::failed;
     request.error = std::move(error);
-    finish(request);
+    finish_delivered(request, mono_now());
     return;
   }
   const std::string why = error.message();
   fire<&ClientTrace::retry>(&request, &connection,
                             [&] { return RetryInfo{.reason = why, .next_attempt = request.attempt + 1}; });
   ++request.attempt;
+  request.source_was_read = false;
   look_for_connection(request);
 }
 
 void Engine::finish(RequestState& request) {
   if (request.stage == RequestState::Stage::finished) return;
+  if (request.stage == RequestState::Stage::waiting) {
+    if (const Connection* dial = dial_of(request)) request.phases.split(dial->dial_phases, mono_now());
+  }
   request.stage = RequestState::Stage::finished;
-  request.phase = Phase::none;
+  request.enter(Phase::none, mono_now());
   finished_.push_back(&request);
 }
 
@@ -211,6 +226,8 @@ void Engine::complete(RequestState& request) {
   request.on_stop.reset();
   const auto found = connections_.find(request.connection);
   const Connection* connection = found != connections_.end() ? found->second.get() : nullptr;
+  if (request.error) request.error->spent = request.phases.spent();
+  if (request.request.body_source) request.request.body_source->close();
   const std::string message = request.error ? request.error->message() : std::string();
   if (request.got_no_connection) {
     fire<&ClientTrace::get_conn_failed>(
@@ -264,8 +281,12 @@ void Engine::shut_down() {
   for (const auto& [id, request] : requests_) all.push_back(request.get());
   std::sort(all.begin(), all.end(), [](const RequestState* a, const RequestState* b) { return a->id < b->id; });
   for (RequestState* request : all) {
-    fail(*request, make_error(Errc::shutdown, request->target->redacted, request->phase),
+    fail(*request, make_error(Errc::shutdown, request->target->redacted, request->phase()),
          CloseReason::transport_shutdown, QueueOutcome::shutdown);
+  }
+  for (auto& [number, delayed] : std::exchange(delayed_, {})) {
+    loop.cancel_timer(delayed.timer);
+    hooks.guard([&task = delayed.task] { task(true); });
   }
   drain();
   std::vector<Connection*> dialling;
@@ -308,6 +329,12 @@ RequestState* Engine::find_request(RequestId id) const {
 Connection* Engine::own_dial(const RequestState& request) const {
   const auto found = connections_.find(request.dial);
   return found != connections_.end() && found->second->dialling() ? found->second.get() : nullptr;
+}
+
+const Connection* Engine::dial_of(const RequestState& request) const {
+  const auto found = connections_.find(request.dial);
+  if (found == connections_.end()) return nullptr;
+  return found->second->dialling() || found->second->dial_error ? found->second.get() : nullptr;
 }
 
 Result<std::shared_ptr<const Destination>> Engine::target_of(const std::string& url) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -14,6 +15,7 @@
 #include "transport/dialer.h"
 #include "transport/event_loop.h"
 #include "transport/hooks.h"
+#include "transport/loop_gate.h"
 #include "transport/request_state.h"
 #include "transport/resolver.h"
 
@@ -38,6 +40,15 @@ class Engine {
   void cancel(RequestId request);
   void close_idle_connections();
   void shut_down();
+  /// The application takes more of a body that it paused.
+  void resume(RequestId request);
+  /// The application takes no more of it.
+  void abandon_body(RequestId request);
+  /// A body source has more.
+  void resume_upload(RequestId request);
+  void tell_redirect(RequestId request, const RedirectInfo& info);
+  void run_at(std::uint64_t number, MonoTime at, std::function<void(bool ended)> task);
+  void cancel_delayed(std::uint64_t number);
   [[nodiscard]] PoolSnapshotInfo snapshot() const;
   void publish(const ClientTrace* only, bool live);
 
@@ -54,6 +65,8 @@ class Engine {
   void fail(RequestState& request, Error error, CloseReason reason, QueueOutcome outcome);
   /// Keeps a dial that has ended until nobody can be inside it.
   void bury(std::unique_ptr<Dial> dial);
+  /// Gives the application a piece of the body; a pause is noted in the request.
+  [[nodiscard]] BodyAction hand_over(RequestState& request, std::string_view piece);
   [[nodiscard]] RequestState* find_request(RequestId id) const;
   void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head);
   [[nodiscard]] std::error_code fire_interim(const RequestState& request, const Connection& connection, int status);
@@ -69,6 +82,7 @@ class Engine {
   Hooks hooks;
   Dialer dialer;
   Resolver resolver;
+  const std::shared_ptr<LoopGate> gate;  ///< for whoever may outlive the transport
   std::uint64_t netns = 0;
   MonoTime turn_start{};  ///< events that came before it have been handled
   std::string read_buffer;
@@ -79,10 +93,15 @@ class Engine {
   void look_for_connection(RequestState& request);
   void request_timed_out(RequestId id);
   void finish(RequestState& request);
+  /// finish(), now or when the application has taken what it paused.
+  void finish_delivered(RequestState& request, MonoTime now);
+  void give_up_body(RequestState& request);
   void complete(RequestState& request);
   [[nodiscard]] Result<std::shared_ptr<const Destination>> target_of(const std::string& url);
   [[nodiscard]] HookContext context(const RequestState* request, const Connection* connection, MonoTime at) const;
   [[nodiscard]] Connection* own_dial(const RequestState& request) const;
+  /// The same, also when it has failed just now.
+  [[nodiscard]] const Connection* dial_of(const RequestState& request) const;
   void arm_pool_timer();
 
   // engine_actions.cc
@@ -113,6 +132,11 @@ class Engine {
   std::vector<std::unique_ptr<RequestState>> inbox_;
   std::deque<std::unique_ptr<RequestState>> local_inbox_;
   EventLoop::Timer pool_timer_{};
+  struct Delayed {
+    EventLoop::Timer timer;
+    std::function<void(bool ended)> task;
+  };
+  std::map<std::uint64_t, Delayed> delayed_;
   bool draining_ = false;
   bool shutting_down_ = false;
 };

@@ -50,6 +50,7 @@ void Engine::apply(const pool::Deliver& action) {
   }
   request->stage = RequestState::Stage::active;
   request->connection = action.connection;
+  if (action.connection == request->dial) request->phases.split(connection.dial_phases, mono_now());
   fire<&ClientTrace::got_conn>(request, &connection,
                                [&] { return connection.got_conn(action.reused, action.was_idle, action.idle); });
   connection.start_exchange(*request);
@@ -126,7 +127,7 @@ void Engine::apply(const pool::AcquireFailed& action) {
 
 Phase Engine::doing(const pool::Slot& slot) const {
   if (const RequestState* holder = find_request(slot.request); holder != nullptr) {
-    if (holder->stage == RequestState::Stage::active) return holder->phase;
+    if (holder->stage == RequestState::Stage::active) return holder->phase();
   }
   const auto found = connections_.find(slot.connection);
   return found != connections_.end() && found->second->dialling() ? found->second->dial_phase : Phase::none;
@@ -183,7 +184,7 @@ void Engine::publish(const ClientTrace* only, bool live) {
                                  .url = request->target->redacted,
                                  .host = request->target->host_port,
                                  .start_mono_ns = nanoseconds(request->start),
-                                 .phase = request->phase};
+                                 .phase = request->phase()};
       hooks.guard([&] { trace->live_request(context(request, connection, now), info); });
     }
   }

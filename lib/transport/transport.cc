@@ -25,9 +25,11 @@ class Transport::Impl {
     thread_.join();
   }
 
-  RequestId send(Request request, Completion done) {
+  RequestId reserve_id() { return next_request_.fetch_add(1, std::memory_order_relaxed); }
+
+  RequestId send(Request request, Completion done, RequestId id) {
     auto state = std::make_unique<transport::RequestState>();
-    const RequestId id = next_request_.fetch_add(1, std::memory_order_relaxed);
+    if (id == 0) id = reserve_id();
     state->id = id;
     state->done = std::move(done);
     if (request.stop.stop_possible()) {
@@ -40,6 +42,27 @@ class Transport::Impl {
 
   void cancel(RequestId request) {
     loop_.post([this, request] { engine_.cancel(request); });
+  }
+
+  void resume(RequestId request) {
+    loop_.post([this, request] { engine_.resume(request); });
+  }
+
+  void abandon_body(RequestId request) {
+    loop_.post([this, request] { engine_.abandon_body(request); });
+  }
+
+  void tell_redirect(RequestId request, const RedirectInfo& info) { engine_.tell_redirect(request, info); }
+
+  std::uint64_t run_after(std::chrono::nanoseconds delay, std::function<void(bool)> task) {
+    const MonoTime at = mono_now() + delay;
+    const std::uint64_t number = next_delayed_.fetch_add(1, std::memory_order_relaxed);
+    loop_.post([this, number, at, task = std::move(task)]() mutable { engine_.run_at(number, at, std::move(task)); });
+    return number;
+  }
+
+  void cancel_delayed(std::uint64_t number) {
+    loop_.post([this, number] { engine_.cancel_delayed(number); });
   }
 
   void close_idle_connections() {
@@ -78,12 +101,23 @@ class Transport::Impl {
   transport::EventLoop loop_;
   transport::Engine engine_;
   std::atomic<RequestId> next_request_ = 1;
+  std::atomic<std::uint64_t> next_delayed_ = 1;
   std::thread thread_;
 };
 
 Transport::Transport(TransportOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Transport::~Transport() = default;
-RequestId Transport::send(Request request, Completion done) { return impl_->send(std::move(request), std::move(done)); }
+RequestId Transport::send(Request request, Completion done, RequestId id) {
+  return impl_->send(std::move(request), std::move(done), id);
+}
+RequestId Transport::reserve_id() { return impl_->reserve_id(); }
+void Transport::resume(RequestId request) { impl_->resume(request); }
+void Transport::abandon_body(RequestId request) { impl_->abandon_body(request); }
+void Transport::tell_redirect(RequestId request, const RedirectInfo& info) { impl_->tell_redirect(request, info); }
+std::uint64_t Transport::run_after(std::chrono::nanoseconds delay, std::function<void(bool)> task) {
+  return impl_->run_after(delay, std::move(task));
+}
+void Transport::cancel_delayed(std::uint64_t number) { impl_->cancel_delayed(number); }
 void Transport::cancel(RequestId request) { impl_->cancel(request); }
 void Transport::close_idle_connections() { impl_->close_idle_connections(); }
 PoolSnapshotInfo Transport::pool_snapshot() { return impl_->pool_snapshot(); }

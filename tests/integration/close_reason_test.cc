@@ -221,7 +221,8 @@ TEST_F(CloseReasons, ApplicationAbandonsTheBody) {
     peer.read_to_end();
   });
   Client& client = use();
-  const auto result = client.send(Request{.url = server.url(), .on_body = [](std::string_view) { return false; }});
+  const auto result =
+      client.send(Request{.url = server.url(), .on_body = [](std::string_view) { return BodyAction::stop; }});
   EXPECT_TRUE(result);
   EXPECT_EQ(close_reason(), CloseReason::body_abandoned);
   EXPECT_EQ(hooks_.all<EventKind::body_closed>().at(0).outcome, BodyOutcome::abandoned);

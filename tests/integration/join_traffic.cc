@@ -139,7 +139,7 @@ class Traffic {
     answered();
 
     Request abandoned;
-    abandoned.on_body = [](std::string_view) { return false; };
+    abandoned.on_body = [](std::string_view) { return BodyAction::stop; };
     for (int i = 0; i < 4; ++i) send(0, "/bytes?n=3000000", abandoned);
     answered();
   }

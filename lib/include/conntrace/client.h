@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "conntrace/body_reader.h"
 #include "conntrace/transport.h"
 
 namespace conntrace {
@@ -32,6 +33,9 @@ class Client {
   [[nodiscard]] Result<Response> send(Request request);
 
   [[nodiscard]] Result<Response> get(std::string url);
+  /// Sends, and returns when the head of the response is there; its body is read as it arrives. The request must have
+  /// no on_body.
+  [[nodiscard]] Result<OpenResponse> open(Request request);
 
   [[nodiscard]] Transport& transport() const { return *transport_; }
 

@@ -92,6 +92,9 @@ struct ClientTrace {
   Hook<ResponseHeadInfo> response_head;
   /// When the last byte of the body was read, or reading it failed. Not fired without a response_head.
   Hook<BodyDoneInfo> body_done;
+  /// When the application has let the body wait for body_held_threshold, at most once a pause. The connection is not
+  /// read meanwhile and serves no other request.
+  Hook<BodyHeldInfo> body_held;
   /// When the application has no more use for the body; once for each response_head.
   Hook<BodyClosedInfo> body_closed;
   /// When the connection was offered to the pool. Empty error: pooled, or handed to the next waiter.

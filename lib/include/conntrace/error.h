@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <system_error>
 #include <tl/expected.hpp>
 #include <utility>
+#include <vector>
 
 #include "conntrace/reasons.h"
 
@@ -31,12 +33,20 @@ enum class Errc {
   too_many_redirects,      ///< the chain of redirects exceeded its limit
   exceeds_burst,           ///< more was asked for at once than a rate limiter's burst holds
   rate_limited,            ///< the rate limit would allow it only after the deadline
+  body_source_failed,      ///< Request::body_source broke its promise; the context says how
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;
 [[nodiscard]] std::error_code make_error_code(Errc code) noexcept;
 /// CURLcode as an error_code; for what libcurl's dials return.
 [[nodiscard]] const std::error_category& curl_category() noexcept;
+
+/// How long a request was in a phase.
+struct PhaseTime {
+  Phase phase = Phase::none;
+  std::chrono::nanoseconds time{};
+  friend bool operator==(const PhaseTime&, const PhaseTime&) = default;
+};
 
 /// What failed, where, and what it was about. Context grows on the way up, outermost first.
 ///
@@ -47,9 +57,13 @@ struct Error {
   Phase phase = Phase::none;
   /// False: trying again cannot help, a RetryPolicy must not (see unrecoverable()).
   bool recoverable = true;
+  /// Of a request: where its time went until it failed, in the order of the phases; those that took none are left out.
+  std::vector<PhaseTime> spent = {};
 
-  /// "context: message", one line, for people.
+  /// "context: message", one line, for people. Says the same of the same failure, so that logs can be grouped by it.
   [[nodiscard]] std::string message() const;
+  /// message(), the phase that failed and the times spent: "…: timed out (in wait; blocked 1.2 ms, wait 5000.0 ms)".
+  [[nodiscard]] std::string with_times() const;
   /// The same error seen from one level up.
   [[nodiscard]] Error within(std::string_view outer) &&;
 };

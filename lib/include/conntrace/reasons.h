@@ -73,7 +73,7 @@ template <class E>
   X(transport_shutdown, "the transport ended") \
   X(dial_lost_race, "another address of the same dial connected first") \
   X(dial_failed, "the dial ended in an error before the connection was usable") \
-  X(request_not_sent, "the response came before the whole request was sent") \
+  X(request_not_sent, "the request was not sent as a whole: the response came first, or its body failed") \
   X(handed_over, "101 or CONNECT: the application owns the socket now")
 
 #define CONNTRACE_CLOSED_BY(X) X(unknown, "not known") X(local, "this side") X(peer, "the other side")
@@ -116,7 +116,8 @@ template <class E>
   X(body_held, "all has arrived, the application keeps the connection")
 
 #define CONNTRACE_BODY_OUTCOMES(X) \
-  X(complete, "read to its end") X(abandoned, "given up before its end") X(none, "the response had no body") X(failed, "reading failed")
+  X(complete, "read to its end") X(abandoned, "given up before its end") X(none, "the response had no body") X(failed, "reading failed") \
+  X(drained, "given up before its end; its short rest was read and thrown away to keep the connection")
 
 #define CONNTRACE_TCP_STATES(X) \
   X(NONE, "") X(ESTABLISHED, "") X(SYN_SENT, "") X(SYN_RECV, "") X(FIN_WAIT1, "") X(FIN_WAIT2, "") X(TIME_WAIT, "") \

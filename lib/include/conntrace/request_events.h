@@ -20,13 +20,15 @@ struct RequestStartInfo {
   Text host;
   Text traceparent;
   std::optional<std::uint64_t> redirected_from;
+  std::optional<std::uint64_t> retry_of;
   static constexpr auto fields() {
     return std::tuple{
         Field{"method", &RequestStartInfo::method, "HTTP method"},
         Field{"url", &RequestStartInfo::url, "redacted: query values are *, credentials removed"},
         Field{"host", &RequestStartInfo::host, "host:port of the target"},
         Field{"traceparent", &RequestStartInfo::traceparent, "W3C trace context, if the application set one"},
-        Field{"redirected_from", &RequestStartInfo::redirected_from, "request whose response sent the client here"}};
+        Field{"redirected_from", &RequestStartInfo::redirected_from, "request whose response sent the client here"},
+        Field{"retry_of", &RequestStartInfo::retry_of, "request whose failure this one makes up for"}};
   }
 };
 
@@ -86,9 +88,20 @@ struct ResponseHeadInfo {
 struct BodyDoneInfo {
   std::uint64_t bytes = 0;
   Text error;
+  std::uint64_t held_ns = 0;
   static constexpr auto fields() {
     return std::tuple{Field{"bytes", &BodyDoneInfo::bytes, "bytes of the body, framing excluded"},
-                      Field{"error", &BodyDoneInfo::error, "empty: complete"}};
+                      Field{"error", &BodyDoneInfo::error, "empty: complete"},
+                      Field{"held_ns", &BodyDoneInfo::held_ns, "for how long the application had it wait"}};
+  }
+};
+
+struct BodyHeldInfo {
+  std::uint64_t held_ns = 0;
+  std::uint64_t bytes = 0;
+  static constexpr auto fields() {
+    return std::tuple{Field{"held_ns", &BodyHeldInfo::held_ns, "since the application paused"},
+                      Field{"bytes", &BodyHeldInfo::bytes, "bytes of the body that it has taken"}};
   }
 };
 

@@ -27,6 +27,14 @@ struct TransportOptions {
   std::chrono::nanoseconds tls_handshake_timeout = std::chrono::seconds(10);  ///< 0: none
   std::chrono::nanoseconds response_header_timeout{};  ///< from wrote_request to the final head; 0: none
   std::chrono::nanoseconds expect_continue_timeout = std::chrono::seconds(1);  ///< 0: send the body at once
+  std::chrono::nanoseconds send_timeout{};     ///< from got_conn to wrote_request; 0: none
+  std::chrono::nanoseconds receive_timeout{};  ///< from the final head to the last byte of the body; 0: none
+  /// A body that the application gives up is read on and thrown away, so that its connection can be kept, if no more
+  /// than this is left, for no longer than drain_timeout. 0: its connection is closed at once.
+  std::size_t drain_bytes = 256u << 10;
+  std::chrono::nanoseconds drain_timeout = std::chrono::milliseconds(50);
+  /// A body that the application lets wait for longer, holding a connection, is told (body_held); 0: never.
+  std::chrono::nanoseconds body_held_threshold = std::chrono::seconds(1);
   bool disable_keep_alives = false;
   std::size_t max_response_header_bytes = 10u << 20;
   std::size_t max_response_body_bytes = 0;  ///< of Response::body; 0: no limit
@@ -61,9 +69,23 @@ class Transport {
   Transport& operator=(const Transport&) = delete;
 
   /// Starts a request and returns its number. Never blocks. The completion runs exactly once.
-  RequestId send(Request request, Completion done);
+  /// `id`: from reserve_id(), or 0 for the next.
+  RequestId send(Request request, Completion done, RequestId id = 0);
   /// Ends a request with Errc::cancelled, if it is still under way. Never blocks.
   void cancel(RequestId request);
+  /// Goes on after BodyAction::pause. Never blocks.
+  void resume(RequestId request);
+  /// Gives up the rest of a response body, as BodyAction::stop does. Never blocks.
+  void abandon_body(RequestId request);
+  /// A number for a request that is still to be sent, so that what comes before it can name it.
+  [[nodiscard]] RequestId reserve_id();
+  /// Fires `redirect` for a request that is under way. For clients that follow redirects; from its on_head only.
+  void tell_redirect(RequestId request, const RedirectInfo& info);
+  /// Runs a task on the transport's thread after a delay, or, with `true`, when the transport ends before that.
+  /// Never blocks. The number is for cancel_delayed().
+  std::uint64_t run_after(std::chrono::nanoseconds delay, std::function<void(bool ended)> task);
+  /// Drops the task unless it has run.
+  void cancel_delayed(std::uint64_t number);
   /// Closes what is idle, and what becomes idle before the next request is sent (Go's CloseIdleConnections).
   void close_idle_connections();
   /// The pool's numbers. Blocking: until the transport's thread answers; on that thread it answers at once.

@@ -64,7 +64,8 @@
   X(fd_limit_hit, FdLimitHitInfo, KERNEL, "A system call failed with EMFILE, ENFILE or (connect) EADDRNOTAVAIL.") \
   X(fd_census, FdCensusInfo, KERNEL, "Open descriptors and limits of a process at one moment.") \
   X(process_start, ProcessStartInfo, KERNEL, "A process is observed from here on.") \
-  X(process_exit, ProcessExitInfo, KERNEL, "An observed process ended.")
+  X(process_exit, ProcessExitInfo, KERNEL, "An observed process ended.") \
+  X(body_held, BodyHeldInfo, HOOK, "The application has let a response body wait for long; its connection serves nobody else.")
 /* clang-format on */
 
 enum conntrace_event_kind {

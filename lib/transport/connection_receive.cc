@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection while it carries a request.
+// A connection while it carries a request: what comes in.
+#include <algorithm>
 #include <cerrno>
 
 #include "transport/connection.h"
@@ -8,133 +9,14 @@
 namespace conntrace::transport {
 namespace {
 
-/// A body up to this size goes out with the head in one segment's worth of copying.
-constexpr std::size_t kSmallBody = 16 * 1024;
 constexpr int kSwitchingProtocols = 101;
 
 }  // namespace
 
-void Connection::start_exchange(RequestState& request) {
-  request_ = &request;
-  ++requests_;
-  exchange_ = {};
-  out_.clear();
-  rest_ = {};
-  request.phase = Phase::send;
-  parser_.start(
-      {.to_head = request.request.method == "HEAD", .max_head_bytes = engine_.options.max_response_header_bytes});
-  exchange_.head = http::append_head(request.request,
-                                     {.target = request.target->request_target,
-                                      .authority = request.target->authority,
-                                      .user_agent = engine_.options.user_agent,
-                                      .proxy_authorization = request.target->proxy_authorization,
-                                      .connection_close = engine_.options.disable_keep_alives},
-                                     out_);
-  tell_header_fields();
-  const MonoTime patience = engine_.options.expect_continue_timeout;
-  exchange_.body_held = exchange_.head.expects_continue && patience.count() > 0;
-  if (!exchange_.body_held) append_body();
-  write_more();
-}
-
-void Connection::tell_header_fields() {
-  // What was serialized is what is told: the head is read back, field by field.
-  std::string_view text = out_;
-  text.remove_prefix(text.find("\r\n") + 2);
-  engine_.fire_each_header_field(*request_, *this, text);
-}
-
-void Connection::append_body() {
-  const std::string& body = request_->request.body;
-  if (body.size() <= kSmallBody) {
-    out_ += body;
-  } else {
-    rest_ = body;
-  }
-}
-
-std::size_t Connection::unsent() const { return out_.size() + rest_.size() - exchange_.sent; }
-
-void Connection::write_more() {
-  while (unsent() > 0) {
-    const std::size_t sent = exchange_.sent;
-    const std::string_view left =
-        sent < out_.size() ? std::string_view(out_).substr(sent) : rest_.substr(sent - out_.size());
-    const IoResult wrote = stream_.send(left.data(), left.size());
-    if (wrote.status == IoStatus::again) return;
-    if (wrote.status != IoStatus::ok) {
-      on_write_error(wrote.error_number);
-      return;
-    }
-    exchange_.sent += wrote.bytes;
-    bytes_sent_ += wrote.bytes;
-    if (!exchange_.headers_told && exchange_.sent >= exchange_.head.bytes) {
-      exchange_.headers_told = true;
-      engine_.fire<&ClientTrace::wrote_headers>(request_, this,
-                                                [&] { return WroteHeadersInfo{.bytes = exchange_.head.bytes}; });
-    }
-  }
-  if (exchange_.body_held) {
-    wait_for_continue();
-  } else if (!exchange_.request_told) {
-    on_written();
-  }
-}
-
-void Connection::wait_for_continue() {
-  engine_.fire<&ClientTrace::wait_100_continue>(request_, this, [] { return Wait100ContinueInfo{}; });
-  continue_timer_ = engine_.loop.set_timer(mono_now() + engine_.options.expect_continue_timeout, [this] {
-    continue_timer_ = {};
-    send_body_now();
-    engine_.drain();
-  });
-}
-
-void Connection::send_body_now() {
-  if (request_ == nullptr || !exchange_.body_held) return;
-  engine_.loop.cancel_timer(continue_timer_);
-  continue_timer_ = {};
-  exchange_.body_held = false;
-  append_body();
-  write_more();
-}
-
-void Connection::on_written() {
-  tell_written({});
-  request_->phase = Phase::wait;
-  const MonoTime limit = engine_.options.response_header_timeout;
-  if (limit.count() <= 0 || request_->has_head) return;
-  wait_timer_ = engine_.loop.set_timer(mono_now() + limit, [this] {
-    wait_timer_ = {};
-    if (request_ == nullptr) return;
-    engine_.fail(*request_,
-                 make_error(Errc::timeout, "awaiting response head of " + request_->target->redacted, Phase::wait),
-                 CloseReason::request_timeout, QueueOutcome::timeout);
-    engine_.drain();
-  });
-}
-
-void Connection::tell_written(const std::string& error) {
-  if (exchange_.request_told) return;
-  exchange_.request_told = true;
-  engine_.fire<&ClientTrace::wrote_request>(request_, this,
-                                            [&] { return WroteRequestInfo{.bytes = exchange_.sent, .error = error}; });
-}
-
-void Connection::on_write_error(int error_number) {
-  error_number_ = error_number;
-  const Error error = system_error(error_number, "send to " + target->host_port, Phase::send);
-  tell_written(error.message());
-  exchange_.write_failed = true;
-  // The server may have answered before it stopped reading: its answer is worth more than our error.
-  read_more(true);
-  if (request_ != nullptr) fail_exchange(error, CloseReason::write_error);
-}
-
 void Connection::read_more(bool peer_done) {
   exchange_.peer_done = exchange_.peer_done || peer_done;
   std::string& buffer = engine_.read_buffer;
-  for (;;) {
+  while (!request_->paused) {
     const IoResult got = stream_.receive(buffer.data(), buffer.size());
     if (got.status == IoStatus::again) return;
     if (got.status == IoStatus::end) {
@@ -155,7 +37,7 @@ void Connection::read_more(bool peer_done) {
 bool Connection::take(std::string_view bytes) {
   if (!exchange_.got_byte) {
     exchange_.got_byte = true;
-    request_->phase = Phase::receive;
+    request_->enter(Phase::receive, mono_now());
     engine_.fire<&ClientTrace::got_first_response_byte>(request_, this, [] { return GotFirstResponseByteInfo{}; });
   }
   const http::ParseResult parsed = parser_.feed(bytes);
@@ -180,19 +62,25 @@ bool Connection::take(std::string_view bytes) {
 
 bool Connection::on_head(http::ResponseHead head) {
   if (head.status / 100 == 1 && head.status != kSwitchingProtocols) return on_interim(head.status);
-  engine_.loop.cancel_timer(wait_timer_);
-  wait_timer_ = {};
-  request_->has_head = true;
-  request_->response.status = head.status;
-  request_->response.reason = std::move(head.reason);
-  request_->response.headers = std::move(head.headers);
+  limit_phase(engine_.options.receive_timeout, Phase::receive, "receiving ");
+  RequestState& request = *request_;
+  request.has_head = true;
+  request.body_size = head.body == http::BodyFraming::none ? std::optional<std::uint64_t>(0) : head.content_length;
+  request.response.status = head.status;
+  request.response.reason = std::move(head.reason);
+  request.response.headers = std::move(head.headers);
   engine_.fire<&ClientTrace::response_head>(request_, this, [&] {
     return ResponseHeadInfo{.status = head.status,
                             .protocol = head.minor_version == 0 ? "http/1.0" : "http/1.1",
                             .content_length = head.content_length,
                             .keep_alive = head.keep_alive};
   });
-  return true;
+  if (!request.request.on_head) return true;
+  HeadAction action = HeadAction::take;
+  request.response.request = request.id;
+  request.response.connection = id;
+  engine_.hooks.guard([&] { action = request.request.on_head(request.response); });
+  return action == HeadAction::take || begin_drain();
 }
 
 bool Connection::on_interim(int status) {
@@ -206,19 +94,80 @@ bool Connection::on_interim(int status) {
 }
 
 bool Connection::on_body(std::string_view piece) {
-  request_->body_bytes += piece.size();
-  if (request_->request.on_body) {
-    bool more = false;
-    engine_.hooks.guard([&] { more = request_->request.on_body(piece); });
-    return more;
+  RequestState& request = *request_;
+  request.body_bytes += piece.size();
+  if (request.draining) {
+    if (piece.size() > drain_left_) return false;
+    drain_left_ -= piece.size();
+    return true;
+  }
+  if (request.paused) {  // this piece was read before the application paused
+    request.kept += piece;
+    return true;
+  }
+  if (request.request.on_body) {
+    const BodyAction action = engine_.hand_over(request, piece);
+    if (request.paused) watch_pause();
+    return action != BodyAction::stop || begin_drain();
   }
   const std::size_t limit = engine_.options.max_response_body_bytes;
-  if (limit != 0 && request_->body_bytes > limit) {
+  if (limit != 0 && request.body_bytes > limit) {
     exchange_.body_too_large = true;
     return false;
   }
-  request_->response.body += piece;
+  request.response.body += piece;
   return true;
+}
+
+bool Connection::on_trailers(Headers&& trailers) {
+  request_->response.trailers = std::move(trailers);
+  return true;
+}
+
+bool Connection::begin_drain() {
+  RequestState& request = *request_;
+  const std::size_t limit = engine_.options.drain_bytes;
+  const MonoTime patience = engine_.options.drain_timeout;
+  if (request.body_size && *request.body_size - std::min(*request.body_size, request.body_bytes) > limit) return false;
+  if (patience.count() <= 0) return request.body_size == request.body_bytes;
+  request.draining = true;
+  drain_left_ = limit;
+  engine_.loop.cancel_timer(wait_timer_);
+  wait_timer_ = engine_.loop.set_timer(mono_now() + patience, [this] {
+    wait_timer_ = {};
+    if (request_ == nullptr) return;
+    stop_exchange();
+    engine_.drain();
+  });
+  return true;
+}
+
+void Connection::watch_pause() {
+  const MonoTime threshold = engine_.options.body_held_threshold;
+  if (threshold.count() <= 0 || pause_timer_ != EventLoop::Timer{}) return;
+  pause_timer_ = engine_.loop.set_timer(mono_now() + threshold, [this] {
+    pause_timer_ = {};
+    if (request_ == nullptr || !request_->paused) return;
+    engine_.fire<&ClientTrace::body_held>(request_, this, [&] {
+      return BodyHeldInfo{.held_ns = static_cast<std::uint64_t>((mono_now() - request_->paused_since).count()),
+                          .bytes = request_->body_bytes - request_->kept.size()};
+    });
+  });
+}
+
+void Connection::resume_reading() {
+  engine_.loop.cancel_timer(pause_timer_);
+  pause_timer_ = {};
+  if (request_ == nullptr) return;
+  if (request_->paused) {
+    watch_pause();
+  } else {
+    read_more(false);
+  }
+}
+
+void Connection::abandon_body() {
+  if (request_ != nullptr && !begin_drain()) stop_exchange();
 }
 
 void Connection::take_end() {
@@ -251,7 +200,7 @@ void Connection::on_read_error(int error_number) {
 
 std::optional<CloseReason> Connection::why_unusable(bool nothing_left) const {
   if (exchange_.write_failed) return CloseReason::write_error;
-  if (exchange_.body_held || unsent() > 0) return CloseReason::request_not_sent;
+  if (exchange_.body_held || unsent()) return CloseReason::request_not_sent;
   if (exchange_.head.connection_close) return CloseReason::connection_close_request;
   if (!parser_.keep_alive() || request_->response.status == kSwitchingProtocols) {
     return CloseReason::connection_close_response;
@@ -264,7 +213,9 @@ std::optional<CloseReason> Connection::why_unusable(bool nothing_left) const {
 void Connection::finish_exchange(bool nothing_left) {
   const std::optional<CloseReason> unusable = why_unusable(nothing_left);
   tell_written(unusable == CloseReason::request_not_sent ? "the response came first" : "");
-  request_->body_outcome = request_->body_bytes > 0 ? BodyOutcome::complete : BodyOutcome::none;
+  request_->body_outcome = request_->draining         ? BodyOutcome::drained
+                           : request_->body_bytes > 0 ? BodyOutcome::complete
+                                                      : BodyOutcome::none;
   tell_body_done({});
   engine_.exchange_done(*this, *release_request(), unusable);
 }
@@ -290,7 +241,7 @@ void Connection::fail_exchange(Error error, CloseReason reason) {
   const std::string message = error.message();
   tell_written(message);
   tell_body_done(message);
-  const bool nothing_sent = exchange_.sent == 0;
+  const bool nothing_sent = exchange_.sent == 0 && error.code != Errc::body_source_failed;
   const bool before_response = !exchange_.got_byte;
   engine_.exchange_failed(*this, *release_request(), std::move(error), reason, nothing_sent, before_response);
 }
@@ -305,14 +256,18 @@ void Connection::drop_exchange(const Error& error) {
 
 void Connection::tell_body_done(const std::string& error) {
   if (!request_->has_head) return;
-  engine_.fire<&ClientTrace::body_done>(request_, this,
-                                        [&] { return BodyDoneInfo{.bytes = request_->body_bytes, .error = error}; });
+  engine_.fire<&ClientTrace::body_done>(request_, this, [&] {
+    return BodyDoneInfo{.bytes = request_->body_bytes,
+                        .error = error,
+                        .held_ns = static_cast<std::uint64_t>(request_->held_until(mono_now()).count())};
+  });
 }
 
 RequestState* Connection::release_request() {
   engine_.loop.cancel_timer(wait_timer_);
   engine_.loop.cancel_timer(continue_timer_);
-  wait_timer_ = continue_timer_ = {};
+  engine_.loop.cancel_timer(pause_timer_);
+  wait_timer_ = continue_timer_ = pause_timer_ = {};
   rest_ = {};
   return std::exchange(request_, nullptr);
 }

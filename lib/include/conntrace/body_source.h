@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "conntrace/error.h"
+
+namespace conntrace {
+
+/// A request body that is made while it is sent, for Request::body_source.
+///
+/// Threading: the transport calls on its own thread, one call at a time; `wake` may be called from any thread.
+/// Blocking:  nothing here may block: it would hold up every request of the transport. What has no bytes yet answers
+///            `later` and calls `wake` when it has (see PipeBody).
+/// Errors:    an error from read() fails the request in phase send and closes its connection.
+class BodySource {
+ public:
+  enum class Status { data, later, end };
+  struct Piece {
+    Status status = Status::end;
+    std::size_t bytes = 0;  ///< with `data`: at least one
+  };
+
+  virtual ~BodySource() = default;
+  /// Bytes of the whole body, for Content-Length. Nothing: it is sent chunked (RFC 9112 section 7.1). A source that
+  /// then gives fewer or more fails the request.
+  [[nodiscard]] virtual std::optional<std::uint64_t> size() const { return std::nullopt; }
+  [[nodiscard]] virtual Result<Piece> read(char* into, std::size_t room) = 0;
+  /// Goes back to the first byte, so that a retry or a redirect can send it again. False: it cannot.
+  [[nodiscard]] virtual bool rewind() { return false; }
+  /// Called before the first read() of each attempt: what `later` promises to call. It may be called at any time, also
+  /// when the request is long over.
+  virtual void on_attach(std::function<void()> wake) { static_cast<void>(wake); }
+  /// Called once, when the request has ended, however it ended: no read() follows.
+  virtual void close() noexcept {}
+};
+
+}  // namespace conntrace
