@@ -63,7 +63,7 @@ void Resolver::lookup(const std::string& host, Callback done) {
   std::vector<Callback>& callbacks = waiting_[host];
   callbacks.push_back(std::move(done));
   if (callbacks.size() > 1) return;
-  const bool accepted = workers_->submit([this, host] {
+  const auto accepted = workers_->submit([this, host] {
     Resolved resolved = resolve(host);
     loop_.post([this, host, resolved = std::move(resolved)] { finish(host, resolved); });
   });
