@@ -63,7 +63,8 @@ Result<Target> parse_target(const std::string& url) {
   target.scheme = part(parsed.get(), CURLUPART_SCHEME);
   if (target.scheme != "http" && target.scheme != "https") return bad_url(url, "scheme must be http or https");
   const auto name = ascii_host(part(parsed.get(), CURLUPART_HOST));
-  if (!name || name->empty()) return bad_url(url, "the host is not a name");
+  const bool empty_label = !name || name->empty() || name->front() == '.' || name->find("..") != std::string::npos;
+  if (empty_label) return bad_url(url, "the host is not a name");
   const std::string& bracketed = *name;
   std::string host = bracketed;
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);

@@ -80,6 +80,9 @@ TEST(Target, RefusesWhatIsNoTarget) {
                                 "http://\xff/",
                                 "http://a%00b/",
                                 "http://a@b@c/",
+                                "http://./",
+                                "http://.a/",
+                                "http://a..b/",
                                 "http://[::1/"}) {
     EXPECT_NE(refused(url), "") << url;
   }
