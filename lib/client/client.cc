@@ -4,15 +4,15 @@
 #include <utility>
 
 #include "client/body_pipe.h"
+#include "client/client_run.h"
 
 namespace conntrace {
 
 Client::Client(std::shared_ptr<Transport> transport, ClientOptions options)
-    : transport_(std::move(transport)), options_(options) {}
+    : transport_(std::move(transport)), options_(std::make_shared<const ClientOptions>(std::move(options))) {}
 
 RequestId Client::send(Request request, Completion done) {
-  if (!request.timeout && options_.timeout.count() > 0) request.timeout = options_.timeout;
-  return transport_->send(std::move(request), std::move(done));
+  return std::make_shared<client::ClientRun>(*transport_, options_, std::move(request), std::move(done))->begin();
 }
 
 std::future<Result<Response>> Client::send_async(Request request) {

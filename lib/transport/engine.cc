@@ -6,6 +6,7 @@
 #include "conntrace/body_source.h"
 #include "conntrace/reasons.h"
 #include "http/http1_writer.h"
+#include "http/replayable.h"
 #include "transport/socket_facts.h"
 
 namespace conntrace::transport {
@@ -20,14 +21,6 @@ pool::Limits limits_of(const TransportOptions& options) {
           .max_conns_per_host = options.max_conns_per_host,
           .idle_conn_timeout = options.idle_conn_timeout,
           .disable_keep_alives = options.disable_keep_alives};
-}
-
-/// Methods that may be sent twice (RFC 9110 section 9.2.2), and requests that say so of themselves, as in Go.
-bool is_replayable(const Request& request) {
-  static constexpr std::string_view kMethods[] = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"};
-  return std::find(std::begin(kMethods), std::end(kMethods), request.method) != std::end(kMethods) ||
-         find_header(request.headers, "idempotency-key") != nullptr ||
-         find_header(request.headers, "x-idempotency-key") != nullptr;
 }
 
 }  // namespace
@@ -193,8 +186,8 @@ void Engine::exchange_done(Connection& connection, RequestState& request, std::o
 void Engine::exchange_failed(Connection& connection, RequestState& request, Error error, CloseReason reason,
                              bool nothing_sent, bool before_response) {
   pool_.release(connection.id, reason, mono_now(), actions_);
-  const bool may_retry =
-      connection.reused() && !shutting_down_ && (nothing_sent || (before_response && is_replayable(request.request)));
+  const bool may_retry = connection.reused() && !shutting_down_ &&
+                         (nothing_sent || (before_response && http::is_replayable(request.request)));
   const bool cannot_rewind = may_retry && request.source_was_read && !request.request.body_source->rewind();
   if (!may_retry || cannot_rewind) {
     if (cannot_rewind) error = std::move(error).within("the request body cannot be sent again");

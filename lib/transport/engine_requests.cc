@@ -32,8 +32,7 @@ void Engine::resume(RequestId id) {
   Connection* connection = active ? connections_.at(request->connection).get() : nullptr;
   request->paused_before = request->held_until(mono_now());
   request->paused = false;
-  BodyAction action = BodyAction::go_on;
-  if (!request->kept.empty()) action = hand_over(*request, std::exchange(request->kept, {}));
+  const BodyAction action = hand_over(*request, std::exchange(request->kept, {}));
   if (action == BodyAction::stop) {
     give_up_body(*request);
   } else if (active) {

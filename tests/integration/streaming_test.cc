@@ -36,6 +36,7 @@ class ScriptedSource final : public BodySource {
     piece.copy(into, piece.size());
     return Piece{Status::data, piece.size()};
   }
+  [[nodiscard]] bool rewindable() const override { return rewinds_; }
   [[nodiscard]] bool rewind() override {
     ++rewinds;
     next_ = 0;
@@ -192,9 +193,10 @@ TEST_F(Streaming, ConnectionOfABodyThatArrivedServesOthersWhileItWaits) {
   ScriptedServer server(answer_all);
   Client& client = use({.max_conns_per_host = 1});
   std::promise<Result<Response>> done;
-  const RequestId id =
-      client.send(Request{.url = server.url(), .on_body = [](std::string_view) { return BodyAction::pause; }},
-                  [&](Result<Response> result) { done.set_value(std::move(result)); });
+  const RequestId id = client.send(
+      Request{.url = server.url(),
+              .on_body = [](std::string_view piece) { return piece.empty() ? BodyAction::go_on : BodyAction::pause; }},
+      [&](Result<Response> result) { done.set_value(std::move(result)); });
   ASSERT_TRUE(hooks_.wait_for_count(EventKind::put_idle_conn, 1));
   EXPECT_TRUE(client.get(server.url()));
   EXPECT_EQ(server.connections(), 1);
@@ -206,9 +208,10 @@ TEST_F(Streaming, ErrorWhileDeliveringDoesNotTouchTheConnectionsNextRequest) {
   ScriptedServer server(answer_all);
   Client& client = use({.max_conns_per_host = 1});
   std::promise<Result<Response>> done;
-  const RequestId id =
-      client.send(Request{.url = server.url(), .on_body = [](std::string_view) { return BodyAction::pause; }},
-                  [&](Result<Response> result) { done.set_value(std::move(result)); });
+  const RequestId id = client.send(
+      Request{.url = server.url(),
+              .on_body = [](std::string_view piece) { return piece.empty() ? BodyAction::go_on : BodyAction::pause; }},
+      [&](Result<Response> result) { done.set_value(std::move(result)); });
   ASSERT_TRUE(hooks_.wait_for_count(EventKind::put_idle_conn, 1));
   transport_->cancel(id);
   const auto result = done.get_future().get();

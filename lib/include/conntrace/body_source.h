@@ -29,6 +29,8 @@ class BodySource {
   /// then gives fewer or more fails the request.
   [[nodiscard]] virtual std::optional<std::uint64_t> size() const { return std::nullopt; }
   [[nodiscard]] virtual Result<Piece> read(char* into, std::size_t room) = 0;
+  /// Whether rewind() will work. Asked before a retry or a redirect that sends the body again is chosen.
+  [[nodiscard]] virtual bool rewindable() const { return false; }
   /// Goes back to the first byte, so that a retry or a redirect can send it again. False: it cannot.
   [[nodiscard]] virtual bool rewind() { return false; }
   /// Called before the first read() of each attempt: what `later` promises to call. It may be called at any time, also

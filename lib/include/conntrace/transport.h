@@ -73,7 +73,8 @@ class Transport {
   RequestId send(Request request, Completion done, RequestId id = 0);
   /// Ends a request with Errc::cancelled, if it is still under way. Never blocks.
   void cancel(RequestId request);
-  /// Goes on after BodyAction::pause. Never blocks.
+  /// Goes on after BodyAction::pause: on_body is called at once with what has arrived meanwhile, maybe nothing. Never
+  /// blocks.
   void resume(RequestId request);
   /// Gives up the rest of a response body, as BodyAction::stop does. Never blocks.
   void abandon_body(RequestId request);
