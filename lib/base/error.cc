@@ -27,6 +27,7 @@ class ConntraceCategory final : public std::error_category {
       case Errc::body_source_failed: return "the request body could not be made";
       case Errc::not_built: return "this build does not contain it";
       case Errc::content_corrupt: return "the body does not decode";
+      case Errc::acquire_timeout: return "no connection could be had in time";
       case Errc::content_truncated: return "the coded body ends too early";
       case Errc::too_many_redirects: return "too many redirects";
       case Errc::exceeds_burst: return "more than the rate limit's burst";
@@ -36,7 +37,8 @@ class ConntraceCategory final : public std::error_category {
   }
   std::error_condition default_error_condition(int value) const noexcept override {
     switch (static_cast<Errc>(value)) {
-      case Errc::timeout: return std::errc::timed_out;
+      case Errc::timeout:
+      case Errc::acquire_timeout: return std::errc::timed_out;
       case Errc::cancelled: return std::errc::operation_canceled;
       default: return {value, *this};
     }

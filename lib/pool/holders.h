@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <vector>
 
-#include "pool/pool_core.h"
-#include "pool/records.h"
+#include "pool/gate.h"
 
 namespace conntrace::pool {
 
@@ -13,10 +13,14 @@ struct Holders {
   double others_share = 0;
 };
 
-/// Who holds the host's slots now.
-[[nodiscard]] std::vector<Slot> holders_now(const Host& host);
-/// Who held them while `waiter` was queued, and for which part of that: each occupancy's overlap with the wait, divided
-/// by limit × wait. A wait of no length is shared equally.
-[[nodiscard]] Holders holders_during(const Waiter& waiter, std::size_t limit, MonoTime now);
+// `held` are the slots of a gate that are held now: since when, until now.
+
+/// For how long slots of the gate were held, in all and up to now; nanoseconds modulo 2^64.
+[[nodiscard]] std::uint64_t held_ns(const OccupancyLog& log, std::span<const Occupancy> held);
+[[nodiscard]] std::vector<Slot> holders_now(std::span<const Occupancy> held);
+/// Who held slots while `waiter` was queued: each one's time within the wait, divided by that of all. A wait of no
+/// length is shared equally; one in which nobody held anything (descriptors that others have) is others_share.
+[[nodiscard]] Holders holders_during(const Waiter& waiter, const OccupancyLog& log, std::span<const Occupancy> held,
+                                     MonoTime now);
 
 }  // namespace conntrace::pool

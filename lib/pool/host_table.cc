@@ -18,6 +18,8 @@ Host& HostTable::get(const Key& key) {
   Host& host = place->second;
   if (made) {
     host.key = &place->first;
+    host.limits = limits_for(limits_, host.key->authority);
+    host.gate.size = host.limits.max_conns;
     host.in_authority = by_authority_.emplace(host.key->authority, &host);
   } else if (host.in_unused.linked) {
     unused_.erase(host);
@@ -39,6 +41,15 @@ void HostTable::drop_if_unused(Host& host) {
 void HostTable::erase(Host& host) {
   by_authority_.erase(host.in_authority);
   hosts_.erase(hosts_.find(*host.key));
+}
+
+std::vector<KeySnapshot> HostTable::used() const {
+  std::vector<KeySnapshot> all;
+  for (const auto& [key, host] : hosts_) {
+    if (host.unused()) continue;
+    all.push_back({key, host.idle.size(), host.active.size(), host.dialling.size(), host.queued});
+  }
+  return all;
 }
 
 void HostTable::idle_elsewhere(const Host& host, std::size_t max, std::vector<Rejected>& out) const {

@@ -9,11 +9,14 @@
 
 namespace conntrace::pool {
 
-/// The hosts by Key. A host that is used no more goes away, but for the last kRemembered that can still tell why their
-/// next connection has to be dialled.
+/// The hosts by Key, with the limits of each. A host that is used no more goes away, but for the last kRemembered that
+/// can still tell why their next connection has to be dialled.
 class HostTable {
  public:
   static constexpr std::size_t kRemembered = 256;
+
+  /// The limits must outlive the table.
+  explicit HostTable(const Limits& limits) : limits_(limits) {}
 
   /// The host of this key; made if it is not there. The address stays until the host goes away.
   [[nodiscard]] Host& get(const Key& key);
@@ -23,6 +26,7 @@ class HostTable {
   /// host itself must have none.
   void idle_elsewhere(const Host& host, std::size_t max, std::vector<Rejected>& out) const;
   [[nodiscard]] std::size_t size() const { return hosts_.size(); }
+  [[nodiscard]] std::vector<KeySnapshot> used() const;
 
  private:
   struct KeyHash {
@@ -30,6 +34,7 @@ class HostTable {
   };
   void erase(Host& host);
 
+  const Limits& limits_;
   std::unordered_map<Key, Host, KeyHash> hosts_;
   AuthorityIndex by_authority_;
   IntrusiveList<Host, &Host::in_unused> unused_;

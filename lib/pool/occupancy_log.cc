@@ -8,6 +8,7 @@ namespace conntrace::pool {
 void OccupancyLog::append(const Occupancy& ended) {
   if (entries_.size() == kCapacity) drop_shorter_half();
   entries_.push_back({next_++, ended});
+  held_ns_ += static_cast<std::uint64_t>((ended.to - ended.from).count());
 }
 
 void OccupancyLog::drop_shorter_half() {

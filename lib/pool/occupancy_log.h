@@ -18,7 +18,7 @@ struct Occupancy {
   MonoTime to{};
 };
 
-/// Occupancies of one host's slots that ended while somebody waited for a slot, in the order of their ends.
+/// Occupancies of one limit's slots that ended while somebody waited for a slot, in the order of their ends.
 ///
 /// It is bounded: when it is full, the shorter half is dropped, so that who explains most of a long wait stays known.
 class OccupancyLog {
@@ -38,6 +38,8 @@ class OccupancyLog {
   void clear() { entries_.clear(); }
   /// What ended since; valid until the next change.
   [[nodiscard]] std::span<const Entry> since(Mark mark) const;
+  /// How long all that was ever appended lasted, in nanoseconds modulo 2^64: differences of it are exact.
+  [[nodiscard]] std::uint64_t held_ns() const { return held_ns_; }
   /// Whether since() has all there was.
   [[nodiscard]] bool complete_since(Mark mark) const { return mark >= dropped_before_; }
 
@@ -46,6 +48,7 @@ class OccupancyLog {
 
   std::vector<Entry> entries_;
   Mark next_ = 0;
+  std::uint64_t held_ns_ = 0;
   Mark dropped_before_ = 0;  ///< nothing at or after this mark was dropped
 };
 

@@ -1,68 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cassert>
 #include <utility>
 
-#include "pool/holders.h"
 #include "pool/pool_impl.h"
 #include "pool/why_new.h"
 
 namespace conntrace::pool {
 
-// The most recently used one, unless even that is too old: the timer closes it at the timeout, but the clock may have
-// gone on while nobody ran (a suspended machine).
-Connection* PoolCore::Impl::usable_idle(const Key& key, Actions& out) {
-  Host& host = hosts_.get(key);
-  if (host.idle.empty()) return nullptr;
-  if (limits_.idle_conn_timeout.count() <= 0 || idle_for(host.idle.back()) <= limits_.idle_conn_timeout) {
-    return &host.idle.back();
-  }
-  // `host` may go away with its last connection, so it is not asked after that.
-  for (std::size_t left = host.idle.size(); left > 0; --left) {
-    close(host.idle.back(), CloseReason::idle_timeout, 0, out);
+// The one to be used first, unless it is too old: the timer closes it at its time, but the clock may have gone on while
+// nobody ran (a suspended machine).
+Connection* PoolCore::Impl::usable_idle(Host& host, Actions& out) {
+  const bool newest = host.limits.idle_order == IdleOrder::most_recently_used;
+  while (!host.idle.empty()) {
+    Connection& connection = newest ? host.idle.back() : host.idle.front();
+    if (now_ <= connection.idle_until) return &connection;
+    close(connection, why_expired(connection), out);
   }
   return nullptr;
 }
 
 void PoolCore::Impl::begin_dial(Waiter& waiter, Actions& out) {
   Host& host = *waiter.host;
-  Explanation explanation{.why = WhyNew::keep_alives_disabled};
-  if (keeps_) explanation = explain_dial(host, hosts_);
-  host.recent.clear();
+  unreserve(waiter);
+  waiter.admitted = true;
+  if (!waiter.why) {
+    Explanation explanation{.why = WhyNew::keep_alives_disabled};
+    if (host.limits.keeps) explanation = explain_dial(host, hosts_);
+    host.recent.clear();
+    waiter.why = explanation.why;
+    waiter.candidates = std::move(explanation.candidates);
+  }
   const ConnectionId id = ++last_connection_;
   Connection& connection = connections_[id];
   connection.id = id;
   connection.host = &host;
+  connection.serves_at_most = host.limits.max_requests;
   connection.occupant = waiter.request;
   connection.occupied_since = now_;
   connection.waiter = &waiter;
   waiter.dial = &connection;
   link(connection, State::dialling);
   ++counts_.dials;
-  out.push_back(Dial{id, waiter.request, explanation.why, std::move(explanation.candidates)});
-}
-
-void PoolCore::Impl::enqueue(Waiter& waiter, Actions& out) {
-  Host& host = *waiter.host;
-  waiter.queued_at = now_;
-  waiter.queued_mark = host.log.mark();
-  host.queue.push_back(waiter);
-  ++counts_.waiting;
-  const auto depth = static_cast<std::uint32_t>(host.queue.size());
-  out.push_back(
-      Queued{waiter.request, Limit::max_conns_per_host, limits_.max_conns_per_host, depth, depth, holders_now(host)});
-}
-
-void PoolCore::Impl::dequeue(Waiter& waiter, QueueOutcome outcome, RequestId released_by, Actions& out) {
-  Host& host = *waiter.host;
-  Holders holders = holders_during(waiter, limits_.max_conns_per_host, now_);
-  out.push_back(Dequeued{waiter.request, Limit::max_conns_per_host, outcome, now_ - waiter.queued_at, released_by,
-                         std::move(holders.slots), holders.others_share});
-  host.queue.erase(waiter);
-  --counts_.waiting;
-  if (host.queue.empty()) {
-    host.log.clear();
-  } else {
-    host.log.forget_before(host.queue.front().queued_mark);
-  }
+  out.push_back(Dial{id, waiter.request, *waiter.why, waiter.candidates});
 }
 
 void PoolCore::Impl::deliver(Connection& connection, RequestId request, Actions& out) {
@@ -76,28 +55,41 @@ void PoolCore::Impl::deliver(Connection& connection, RequestId request, Actions&
   occupy(connection, request);
 }
 
-// Go's tryPutIdleConn, in its order.
-void PoolCore::Impl::put(Connection& connection, RequestId giver, Actions& out) {
+// Go's tryPutIdleConn, in its order, after what Go does not limit.
+void PoolCore::Impl::put(Connection& connection, Actions& out) {
   Host& host = *connection.host;
-  if (!keeps_) return close(connection, CloseReason::keep_alives_disabled, giver, out);
-  if (!host.idle_wait.empty()) return hand_over(connection, giver, out);
-  std::optional<CloseReason> refused;
-  if (close_returning_) {
-    refused = CloseReason::close_idle_connections;
-  } else if (host.idle.size() >= max_idle_per_host_) {
-    refused = CloseReason::max_idle_conns_per_host;
-  }
-  out.push_back(PutIdle{connection.id, giver, refused, 0});
-  if (refused) return close(connection, *refused, giver, out);
+  if (!host.limits.keeps) return close(connection, CloseReason::keep_alives_disabled, out);
+  std::optional<CloseReason> refused = why_worn_out(connection);
+  if (!refused && !host.idle_wait.empty()) return hand_over(connection, out);
+  if (!refused) refused = why_not_kept(connection);
+  out.push_back(PutIdle{connection.id, giver_, refused, 0});
+  if (refused) return close(connection, *refused, out);
   keep(connection, out);
 }
 
-void PoolCore::Impl::hand_over(Connection& connection, RequestId giver, Actions& out) {
+std::optional<CloseReason> PoolCore::Impl::why_worn_out(const Connection& connection) const {
+  if (connection.served >= connection.serves_at_most) return CloseReason::max_requests;
+  if (now_ >= connection.lives_until) return CloseReason::max_lifetime;
+  if (connection.server_keeps == MonoTime::zero()) return CloseReason::keep_alive_timeout;
+  return std::nullopt;
+}
+
+std::optional<CloseReason> PoolCore::Impl::why_not_kept(const Connection& connection) const {
+  const Host& host = *connection.host;
+  if (close_returning_) return CloseReason::close_idle_connections;
+  if (host.idle.size() >= host.limits.max_idle) return CloseReason::max_idle_conns_per_host;
+  // Somebody of another host needs the place more than a request that may never come.
+  if (!total_.queue.empty()) return CloseReason::max_total_conns;
+  if (!descriptors_.queue.empty()) return CloseReason::fd_pressure;
+  return std::nullopt;
+}
+
+void PoolCore::Impl::hand_over(Connection& connection, Actions& out) {
   Waiter& waiter = connection.host->idle_wait.front();
-  out.push_back(PutIdle{connection.id, giver, std::nullopt, waiter.request});
-  if (waiter.in_queue.linked) {
+  out.push_back(PutIdle{connection.id, giver_, std::nullopt, waiter.request});
+  if (waiter.gate) {
     const bool donated = connection.state == State::dialling;
-    dequeue(waiter, donated ? QueueOutcome::dial_donated : QueueOutcome::handoff, giver, out);
+    dequeue(waiter, donated ? QueueOutcome::dial_donated : QueueOutcome::handoff, out);
   }
   deliver(connection, waiter.request, out);
   forget(waiter);
@@ -108,74 +100,66 @@ void PoolCore::Impl::keep(Connection& connection, Actions& out) {
   link(connection, State::idle);
   occupy(connection, 0);
   connection.idle_since = now_;
-  if (limits_.max_idle_conns != 0 && lru_.size() > limits_.max_idle_conns) {
-    close(lru_.front(), CloseReason::max_idle_conns, 0, out);
+  const MonoTime idle = std::min(connection.host->limits.idle_timeout, safe_idle_time(connection.server_keeps));
+  connection.idle_until = idle < connection.lives_until - now_ ? now_ + idle : connection.lives_until;
+  if (connection.idle_until != MonoTime::max()) deadlines_.set(connection, connection.idle_until);
+  AllList& idle_ones = all(State::idle);
+  if (limits_.max_idle_conns != 0 && idle_ones.size() > limits_.max_idle_conns) {
+    close(idle_ones.front(), CloseReason::max_idle_conns, out);
   }
 }
 
-void PoolCore::Impl::close(Connection& connection, CloseReason reason, RequestId released_by, Actions& out) {
+CloseReason PoolCore::Impl::why_expired(const Connection& connection) const {
+  const MonoTime idle = connection.idle_until - connection.idle_since;
+  if (idle == connection.host->limits.idle_timeout) return CloseReason::idle_timeout;
+  return connection.idle_until == connection.lives_until ? CloseReason::max_lifetime : CloseReason::keep_alive_timeout;
+}
+
+void PoolCore::Impl::close(Connection& connection, CloseReason reason, Actions& out) {
   std::optional<MonoTime> idle;
   if (connection.state == State::idle) idle = idle_for(connection);
   out.push_back(Close{connection.id, reason, idle});
   connection.host->recent.remember(connection.id, reason);
-  lose(connection, released_by, out);
+  lose(connection, reason);
 }
 
-// Go's decConnsPerHost: the slot goes to the first who waits for one.
-void PoolCore::Impl::lose(Connection& connection, RequestId released_by, Actions& out) {
-  Host& host = *connection.host;
-  Waiter* next = host.queue.empty() ? nullptr : &host.queue.front();
-  if (next) dequeue(*next, QueueOutcome::slot_freed, released_by, out);
+// Its slots, and its descriptor, go to those who wait for them: settle().
+void PoolCore::Impl::lose(Connection& connection, CloseReason reason) {
+  if (!descriptors_.queue.empty() || reason == CloseReason::fd_pressure) ++descriptors_freed_;
+  drop(connection, reason);
+}
+
+void PoolCore::Impl::drop(Connection& connection, CloseReason reason) {
   log_occupancy(connection);
   unlink(connection);
+  deadlines_.remove(connection);
   ++counts_.closed;
+  ++counts_.closed_by[static_cast<std::size_t>(reason)];
+  changed(*connection.host);
   connections_.erase(connection.id);
-  if (next) begin_dial(*next, out);
-  hosts_.drop_if_unused(host);
 }
 
 // The request waits no more; a dial of its own goes on for nobody.
 void PoolCore::Impl::forget(Waiter& waiter) {
-  if (waiter.in_idle_wait.linked) waiter.host->idle_wait.erase(waiter);
-  if (waiter.dial && waiter.dial->waiter == &waiter) {
-    waiter.dial->waiter = nullptr;
-    occupy(*waiter.dial, 0);
-  }
+  assert(waiter.gate == nullptr);
+  Host& host = *waiter.host;
+  if (waiter.in_idle_wait.linked) host.idle_wait.erase(waiter);
+  detach(waiter);
+  unreserve(waiter);
+  changed(host);
   waiters_.erase(waiter.request);
+}
+
+void PoolCore::Impl::detach(Waiter& waiter) {
+  Connection* dial = std::exchange(waiter.dial, nullptr);
+  if (dial == nullptr || dial->waiter != &waiter) return;
+  dial->waiter = nullptr;
+  occupy(*dial, 0);
 }
 
 Connection* PoolCore::Impl::find(ConnectionId id) {
   const auto place = connections_.find(id);
   return place == connections_.end() ? nullptr : &place->second;
-}
-
-std::uint64_t& PoolCore::Impl::count_of(State state) {
-  return state == State::idle ? counts_.idle : state == State::active ? counts_.active : counts_.dialling;
-}
-
-void PoolCore::Impl::link(Connection& connection, State state) {
-  connection.state = state;
-  connection.host->list(state).push_back(connection);
-  if (state == State::idle) lru_.push_back(connection);
-  ++count_of(state);
-}
-
-void PoolCore::Impl::unlink(Connection& connection) {
-  connection.host->list(connection.state).erase(connection);
-  if (connection.state == State::idle) lru_.erase(connection);
-  --count_of(connection.state);
-}
-
-void PoolCore::Impl::occupy(Connection& connection, RequestId request) {
-  if (connection.occupant == request) return;
-  log_occupancy(connection);
-  connection.occupant = request;
-  connection.occupied_since = now_;
-}
-
-void PoolCore::Impl::log_occupancy(const Connection& connection) {
-  Host& host = *connection.host;
-  if (!host.queue.empty()) host.log.append({connection.occupant, connection.id, connection.occupied_since, now_});
 }
 
 }  // namespace conntrace::pool

@@ -5,15 +5,12 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "pool/gate.h"
 #include "pool/intrusive_list.h"
-#include "pool/occupancy_log.h"
 #include "pool/pool_core.h"
 #include "pool/recent_closes.h"
 
 namespace conntrace::pool {
-
-struct Host;
-struct Waiter;
 
 enum class State : std::uint8_t { dialling, active, idle };
 
@@ -22,50 +19,49 @@ struct Connection {
   ConnectionId id = 0;
   Host* host = nullptr;
   State state = State::dialling;
-  std::uint64_t served = 0;   ///< requests it was delivered to
-  RequestId occupant = 0;     ///< the request that the slot works for; 0: none
-  MonoTime occupied_since{};  ///< when that began
-  MonoTime idle_since{};      ///< while idle
-  Waiter* waiter = nullptr;   ///< while dialling: who began it and still waits
-  ListHook<Connection> in_state;
-  ListHook<Connection> in_lru;
+  std::uint64_t served = 0;                 ///< requests it was delivered to
+  std::uint64_t serves_at_most = 0;         ///< by our limit, or the server's
+  RequestId occupant = 0;                   ///< the request that the slot works for; 0: none
+  MonoTime occupied_since{};                ///< when that began
+  MonoTime idle_since{};                    ///< while idle
+  MonoTime idle_until{};                    ///< while idle: the first of the limits below
+  MonoTime lives_until{};                   ///< by max_conn_lifetime; MonoTime::max(): no limit
+  MonoTime server_keeps = MonoTime::max();  ///< how long it may be idle by the server's word
+  MonoTime deadline{};                      ///< its place in Deadlines: idle_until or earlier
+  std::size_t deadline_place = 0;           ///< from 1; 0: not there
+  Waiter* waiter = nullptr;                 ///< while dialling: who began it and still waits
+  ListHook<Connection> in_state;            ///< of its host
+  ListHook<Connection> in_all;              ///< of all hosts
 };
 using StateList = IntrusiveList<Connection, &Connection::in_state>;
-using LruList = IntrusiveList<Connection, &Connection::in_lru>;
-
-/// A request without a connection. It is in its host's idle_wait (unless connections are never kept) and has either a
-/// dial of its own or a place in the queue.
-struct Waiter {
-  RequestId request = 0;
-  Host* host = nullptr;
-  Connection* dial = nullptr;
-  MonoTime queued_at{};
-  OccupancyLog::Mark queued_mark = 0;
-  ListHook<Waiter> in_idle_wait;
-  ListHook<Waiter> in_queue;
-};
+using AllList = IntrusiveList<Connection, &Connection::in_all>;
 
 /// Which hosts have this authority. The views are of the hosts' own keys.
 using AuthorityIndex = std::unordered_multimap<std::string_view, Host*>;
 
 /// All that shares one Key.
 ///
-/// Invariants: idle is ordered by idle_since; somebody in idle_wait means that idle is empty; somebody in the queue
-///             means that open() equals max_conns_per_host.
+/// Invariants: idle is ordered by idle_since; somebody in idle_wait means that idle is empty; somebody in the gate's
+///             queue means that slots() equals max_conns.
 struct Host {
   const Key* key = nullptr;  ///< the table's
+  KeyLimits limits;
   AuthorityIndex::iterator in_authority{};
   StateList dialling;
   StateList active;
   StateList idle;
   IntrusiveList<Waiter, &Waiter::in_idle_wait> idle_wait;  ///< for whichever connection comes first
-  IntrusiveList<Waiter, &Waiter::in_queue> queue;          ///< for a slot
-  OccupancyLog log;                                        ///< since the first in the queue came
+  IntrusiveList<Waiter, &Waiter::in_reserved> reserved;    ///< have a slot, and wait behind another limit
+  Gate gate;                                               ///< max_conns
+  std::size_t queued = 0;                                  ///< its waiters in any queue
   RecentCloses recent;
   ListHook<Host> in_unused;
+  ListHook<Host> in_changed;
 
   [[nodiscard]] std::size_t open() const { return dialling.size() + active.size() + idle.size(); }
-  [[nodiscard]] bool unused() const { return open() == 0 && idle_wait.empty() && queue.empty(); }
+  [[nodiscard]] std::size_t slots() const { return open() + reserved.size(); }
+  [[nodiscard]] bool full() const { return gate.size != 0 && slots() >= gate.size; }
+  [[nodiscard]] bool unused() const { return open() == 0 && idle_wait.empty() && queued == 0; }
   [[nodiscard]] StateList& list(State state) {
     return state == State::idle ? idle : state == State::active ? active : dialling;
   }

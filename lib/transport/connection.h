@@ -62,6 +62,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   Phase dial_phase = Phase::dns;  ///< where the dial is
   PhaseClock dial_phases;
   std::optional<Error> dial_error;
+  int refused_socket = 0;  ///< errno, if the dial had no descriptor for one of its sockets
   MonoTime idle_since{};
 
  private:

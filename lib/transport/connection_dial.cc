@@ -21,6 +21,11 @@ void Connection::enter_dial(Phase phase) {
 void Connection::begin_dial() {
   dial_start_ = mono_now();
   dial_phases.start(dial_start_);
+  if (auto shortage = engine_.descriptor_shortage()) {
+    enter_dial(Phase::connect);
+    end_dial(std::move(shortage));
+    return;
+  }
   limit_dial(engine_.options.dial_timeout, "dial", dial_timer_);
   if (target->hop_is_address) {
     connect({});
@@ -139,10 +144,8 @@ void Connection::on_tls_done(const TlsFacts& facts, const std::string& error, Mo
       at);
 }
 
-void Connection::on_no_descriptor(int error_number) {
-  engine_.fire<&ClientTrace::fd_pressure>(dialler(), this,
-                                          [&] { return FdPressureInfo{.error_number = error_number}; });
-}
+// Other sockets of the dial may still connect; the engine tells, when it knows what came of it.
+void Connection::on_no_descriptor(int error_number) { refused_socket = error_number; }
 
 void Connection::on_dialled(Stream stream, const ConnectAttempt& attempt) {
   stream_ = std::move(stream);

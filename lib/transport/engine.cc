@@ -7,6 +7,7 @@
 #include "conntrace/reasons.h"
 #include "http/http1_writer.h"
 #include "http/replayable.h"
+#include "transport/limits.h"
 #include "transport/socket_facts.h"
 
 namespace conntrace::transport {
@@ -14,14 +15,6 @@ namespace {
 
 constexpr std::size_t kReadBuffer = 64 * 1024;
 constexpr std::size_t kMaxTargets = 1024;
-
-pool::Limits limits_of(const TransportOptions& options) {
-  return {.max_idle_conns = options.max_idle_conns,
-          .max_idle_conns_per_host = options.max_idle_conns_per_host,
-          .max_conns_per_host = options.max_conns_per_host,
-          .idle_conn_timeout = options.idle_conn_timeout,
-          .disable_keep_alives = options.disable_keep_alives};
-}
 
 }  // namespace
 
@@ -34,7 +27,7 @@ Engine::Engine(TransportOptions transport_options, EventLoop& event_loop)
                {.threads = options.resolver_threads, .max_queue = options.resolver_queue, .name = "conntrace-dns"}),
       gate(std::make_shared<LoopGate>(loop)),
       read_buffer(kReadBuffer, '\0'),
-      pool_(limits_of(options)) {}
+      pool_(pool_limits(options)) {}
 
 Engine::~Engine() { gate->close(); }
 
@@ -137,7 +130,7 @@ void Engine::look_for_connection(RequestState& request) {
   request.enter(Phase::blocked, mono_now());
   request.connection = 0;
   fire<&ClientTrace::get_conn>(&request, nullptr, [&] { return GetConnInfo{.host_port = request.target->hop}; });
-  pool_.acquire(request.id, request.target->key, mono_now(), actions_);
+  acquire(request);
 }
 
 void Engine::request_timed_out(RequestId id) {
@@ -179,7 +172,9 @@ void Engine::fail(RequestState& request, Error error, CloseReason reason, QueueO
 
 void Engine::exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable) {
   const MonoTime now = mono_now();
-  pool_.release(connection.id, unusable, now, actions_);
+  pool::KeepAlive said;
+  if (!unusable) said = keep_alive_said(request.response.headers);
+  pool_.release(connection.id, unusable, now, actions_, said);
   finish_delivered(request, now);
 }
 
@@ -211,6 +206,7 @@ void Engine::finish(RequestState& request) {
   }
   request.stage = RequestState::Stage::finished;
   request.enter(Phase::none, mono_now());
+  waits_no_more(request);
   finished_.push_back(&request);
 }
 
@@ -250,11 +246,18 @@ void Engine::complete(RequestState& request) {
   });
 }
 
-void Engine::dialled(Connection& connection) { pool_.dialled(connection.id, mono_now(), actions_); }
+void Engine::dialled(Connection& connection) {
+  if (connection.refused_socket != 0) tell_fd_pressure(connection, connection.refused_socket, 0);
+  pool_.dialled(connection.id, mono_now(), actions_);
+}
 
 void Engine::dial_failed(Connection& connection) {
-  pool_.dial_failed(connection.id, mono_now(), actions_);
   failed_dials_.push_back(connection.id);  // whoever waits for it reads its error first
+  if (const int error_number = missing_descriptor(connection); error_number != 0) {
+    no_descriptor(connection, error_number);
+  } else {
+    pool_.dial_failed(connection.id, mono_now(), actions_);
+  }
 }
 
 void Engine::bury(std::unique_ptr<Dial> dial) { dial_graves_.push_back(std::move(dial)); }

@@ -12,6 +12,7 @@
 #include "conntrace/transport.h"
 #include "pool/pool_core.h"
 #include "transport/connection.h"
+#include "transport/descriptors.h"
 #include "transport/dialer.h"
 #include "transport/event_loop.h"
 #include "transport/hooks.h"
@@ -49,7 +50,8 @@ class Engine {
   void tell_redirect(RequestId request, const RedirectInfo& info);
   void run_at(std::uint64_t number, MonoTime at, std::function<void(bool ended)> task);
   void cancel_delayed(std::uint64_t number);
-  [[nodiscard]] PoolSnapshotInfo snapshot() const;
+  [[nodiscard]] PoolSnapshot snapshot() const;
+  [[nodiscard]] std::vector<HostSnapshot> host_snapshots() const;
   void publish(const ClientTrace* only, bool live);
 
   // For connections.
@@ -68,6 +70,8 @@ class Engine {
   /// Gives the application a piece of the body; a pause is noted in the request.
   [[nodiscard]] BodyAction hand_over(RequestState& request, std::string_view piece);
   [[nodiscard]] RequestState* find_request(RequestId id) const;
+  /// Why no dial may begin now: the application would have fewer descriptors left than fd_reserve.
+  [[nodiscard]] std::optional<Error> descriptor_shortage() const;
   void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head);
   [[nodiscard]] std::error_code fire_interim(const RequestState& request, const Connection& connection, int status);
   template <auto hook, class MakeInfo>
@@ -104,6 +108,15 @@ class Engine {
   [[nodiscard]] const Connection* dial_of(const RequestState& request) const;
   void arm_pool_timer();
 
+  // engine_limits.cc
+  void acquire(RequestState& request);
+  void limit_wait(RequestState& request);
+  void limit_wait_for_descriptor(RequestState& request);
+  void waits_no_more(RequestState& request);
+  [[nodiscard]] int missing_descriptor(const Connection& connection) const;
+  void no_descriptor(const Connection& connection, int error_number);
+  void tell_fd_pressure(const Connection& connection, int error_number, std::uint64_t freed);
+
   // engine_actions.cc
   void apply(const pool::Dial& action);
   void apply(const pool::Deliver& action);
@@ -111,11 +124,13 @@ class Engine {
   void apply(const pool::Dequeued& action);
   void apply(const pool::PutIdle& action);
   void apply(const pool::Close& action);
+  void apply(const pool::Refused& action);
   void apply(const pool::AcquireFailed& action);
   [[nodiscard]] std::vector<Holder> holders_of(const std::vector<pool::Slot>& slots, const RequestState& waiter) const;
   [[nodiscard]] Phase doing(const pool::Slot& slot) const;
   void bury(ConnectionId id);
 
+  Descriptors descriptors_;
   pool::PoolCore pool_;
   pool::Actions actions_;
   std::size_t next_action_ = 0;
@@ -127,6 +142,7 @@ class Engine {
   std::vector<std::unique_ptr<Dial>> dial_graves_;
   std::vector<Holder> scratch_holders_;
   std::vector<Candidate> scratch_candidates_;
+  std::vector<CloseCount> scratch_counts_;
   std::unordered_map<std::string, std::shared_ptr<const Destination>> targets_;
   std::mutex inbox_mutex_;
   std::vector<std::unique_ptr<RequestState>> inbox_;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What PoolCore decided, carried out and told.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "transport/engine.h"
@@ -29,6 +31,7 @@ void Engine::apply(const pool::Dial& action) {
       scratch_candidates_.push_back({.connection = id, .reason = reason});
     return WhyNewInfo{.reason = action.why, .host_port = connection.target->hop, .candidates = scratch_candidates_};
   });
+  limit_wait(*request);
   connection.begin_dial();
 }
 
@@ -44,10 +47,11 @@ void Engine::apply(const pool::Deliver& action) {
   if (action.was_idle && connection.idle_since < turn_start) {
     if (connection.idle_verdict()) {
       pool_.release(action.connection, CloseReason::stale_on_check, mono_now(), actions_);
-      pool_.acquire(action.request, request->target->key, mono_now(), actions_);
+      acquire(*request);
       return;
     }
   }
+  waits_no_more(*request);
   request->stage = RequestState::Stage::active;
   request->connection = action.connection;
   if (action.connection == request->dial) request->phases.split(connection.dial_phases, mono_now());
@@ -59,6 +63,9 @@ void Engine::apply(const pool::Deliver& action) {
 void Engine::apply(const pool::Queued& action) {
   RequestState* request = find_request(action.request);
   if (request == nullptr) return;
+  limit_wait(*request);
+  const bool descriptors = action.limit == Limit::fd_limit;
+  if (descriptors) limit_wait_for_descriptor(*request);
   request->holders_doing.clear();
   for (const pool::Slot& slot : action.holders) {
     request->holders_doing.emplace_back(slot.connection, doing(slot));
@@ -67,7 +74,7 @@ void Engine::apply(const pool::Queued& action) {
     scratch_holders_ = holders_of(action.holders, *request);
     if (scratch_holders_.size() > kMaxHolders) scratch_holders_.resize(kMaxHolders);
     return QueueEnterInfo{.limit = action.limit,
-                          .limit_value = action.limit_value,
+                          .limit_value = descriptors ? Descriptors::soft_limit().value_or(0) : action.limit_value,
                           .position = action.position,
                           .depth = action.depth,
                           .holders = scratch_holders_};
@@ -114,6 +121,16 @@ void Engine::apply(const pool::Close& action) {
   bury(action.connection);
 }
 
+void Engine::apply(const pool::Refused& action) {
+  RequestState* request = find_request(action.request);
+  if (request == nullptr || request->stage != RequestState::Stage::waiting) return;
+  request->got_no_connection = true;
+  request->error =
+      make_error(Errc::queue_full, fmt::format("{} ({} requests wait)", request->target->host_port, action.limit_value),
+                 Phase::blocked);
+  finish(*request);
+}
+
 void Engine::apply(const pool::AcquireFailed& action) {
   RequestState* request = find_request(action.request);
   if (request == nullptr || request->stage != RequestState::Stage::waiting) return;
@@ -126,6 +143,7 @@ void Engine::apply(const pool::AcquireFailed& action) {
 }
 
 Phase Engine::doing(const pool::Slot& slot) const {
+  if (slot.connection == 0) return Phase::blocked;
   if (const RequestState* holder = find_request(slot.request); holder != nullptr) {
     if (holder->stage == RequestState::Stage::active) return holder->phase();
   }
@@ -137,8 +155,9 @@ std::vector<Holder> Engine::holders_of(const std::vector<pool::Slot>& slots, con
   std::vector<Holder> holders;
   holders.reserve(slots.size());
   for (const pool::Slot& slot : slots) {
-    const auto then = std::find_if(waiter.holders_doing.begin(), waiter.holders_doing.end(),
-                                   [&](const auto& entry) { return entry.first == slot.connection; });
+    const auto then = std::find_if(waiter.holders_doing.begin(), waiter.holders_doing.end(), [&](const auto& entry) {
+      return entry.first == slot.connection && slot.connection != 0;
+    });
     holders.push_back({.request = known(slot.request),
                        .connection = slot.connection,
                        .doing = then != waiter.holders_doing.end() ? then->second : doing(slot),
@@ -152,7 +171,7 @@ void Engine::bury(ConnectionId id) {
   if (!node.empty()) graves_.push_back(std::move(node.mapped()));
 }
 
-PoolSnapshotInfo Engine::snapshot() const {
+PoolSnapshot Engine::snapshot() const {
   const pool::Snapshot now = pool_.snapshot();
   return {.open = now.open(),
           .idle = now.idle,
@@ -161,7 +180,20 @@ PoolSnapshotInfo Engine::snapshot() const {
           .waiting = now.waiting,
           .dials = now.dials,
           .closed = now.closed,
-          .reused = now.reused};
+          .reused = now.reused,
+          .queue_enters = now.queue_enters,
+          .queue_leaves = now.queue_leaves,
+          .refused = now.refused,
+          .closed_by = now.closed_by};
+}
+
+std::vector<HostSnapshot> Engine::host_snapshots() const {
+  std::vector<HostSnapshot> hosts;
+  for (pool::KeySnapshot& now : pool_.keys()) {
+    hosts.push_back({std::move(now.key.proxy), std::move(now.key.scheme), std::move(now.key.authority), now.idle,
+                     now.active, now.dialling, now.waiting});
+  }
+  return hosts;
 }
 
 void Engine::publish(const ClientTrace* only, bool live) {
@@ -189,7 +221,24 @@ void Engine::publish(const ClientTrace* only, bool live) {
     }
   }
   if (trace->pool_snapshot) {
-    hooks.guard([&] { trace->pool_snapshot(context(nullptr, nullptr, now), snapshot()); });
+    const PoolSnapshot pool = snapshot();
+    scratch_counts_.clear();
+    for (std::size_t i = 0; i < pool.closed_by.size(); ++i) {
+      if (pool.closed_by[i] != 0) scratch_counts_.push_back({static_cast<CloseReason>(i), pool.closed_by[i]});
+    }
+    const PoolSnapshotInfo info{.open = pool.open,
+                                .idle = pool.idle,
+                                .active = pool.active,
+                                .dialling = pool.dialling,
+                                .waiting = pool.waiting,
+                                .dials = pool.dials,
+                                .closed = pool.closed,
+                                .reused = pool.reused,
+                                .queue_enters = pool.queue_enters,
+                                .queue_leaves = pool.queue_leaves,
+                                .refused = pool.refused,
+                                .closed_by = scratch_counts_};
+    hooks.guard([&] { trace->pool_snapshot(context(nullptr, nullptr, now), info); });
   }
 }
 

@@ -33,8 +33,10 @@ struct RequestState {
   void enter(Phase next, MonoTime now) { phases.enter(next, now); }
   [[nodiscard]] Phase phase() const { return phases.phase(); }
   std::uint32_t attempt = 1;
-  ConnectionId connection = 0;  ///< once it has one
-  ConnectionId dial = 0;        ///< the last dial that was begun for it
+  ConnectionId connection = 0;          ///< once it has one
+  ConnectionId dial = 0;                ///< the last dial that was begun for it
+  EventLoop::Timer acquire_timer{};     ///< while it waits for one: acquire_timeout
+  EventLoop::Timer descriptor_timer{};  ///< … and lacked a descriptor for it
   /// What the holders were doing when this request began to wait.
   std::vector<std::pair<ConnectionId, Phase>> holders_doing;
 

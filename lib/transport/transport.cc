@@ -69,12 +69,20 @@ class Transport::Impl {
     loop_.post([this] { engine_.close_idle_connections(); });
   }
 
-  PoolSnapshotInfo pool_snapshot() {
-    if (loop_.on_loop_thread()) return engine_.snapshot();
-    std::promise<PoolSnapshotInfo> answer;
-    std::future<PoolSnapshotInfo> future = answer.get_future();
-    loop_.post([&] { answer.set_value(engine_.snapshot()); });
+  /// What `ask` says on the loop's thread.
+  template <class Ask>
+  auto answer(Ask ask) {
+    if (loop_.on_loop_thread()) return ask();
+    std::promise<decltype(ask())> answer;
+    auto future = answer.get_future();
+    loop_.post([&] { answer.set_value(ask()); });
     return future.get();
+  }
+  PoolSnapshot pool_snapshot() {
+    return answer([this] { return engine_.snapshot(); });
+  }
+  std::vector<HostSnapshot> host_snapshots() {
+    return answer([this] { return engine_.host_snapshots(); });
   }
 
   void publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then) {
@@ -120,7 +128,8 @@ std::uint64_t Transport::run_after(std::chrono::nanoseconds delay, std::function
 void Transport::cancel_delayed(std::uint64_t number) { impl_->cancel_delayed(number); }
 void Transport::cancel(RequestId request) { impl_->cancel(request); }
 void Transport::close_idle_connections() { impl_->close_idle_connections(); }
-PoolSnapshotInfo Transport::pool_snapshot() { return impl_->pool_snapshot(); }
+PoolSnapshot Transport::pool_snapshot() { return impl_->pool_snapshot(); }
+std::vector<HostSnapshot> Transport::host_snapshots() { return impl_->host_snapshots(); }
 void Transport::publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then) {
   impl_->publish_snapshot(std::move(trace), live, std::move(then));
 }

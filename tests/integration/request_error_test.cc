@@ -230,9 +230,9 @@ TEST_F(RequestErrors, LargeBodyArrivesWhole) {
   EXPECT_EQ(got, body);
 }
 
-TEST_F(RequestErrors, NoDescriptorLeft) {
+TEST_F(RequestErrors, NoDescriptorLeftAndNobodyWhoFreesOne) {
   ScriptedServer server(answer_all);
-  Client& client = use();
+  Client& client = use({.dial_timeout = std::chrono::milliseconds(250)});
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit low = before;
@@ -240,7 +240,7 @@ TEST_F(RequestErrors, NoDescriptorLeft) {
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
   const auto result = client.get(server.url());
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-  expect_failure(result, std::errc::too_many_files_open, Phase::connect);
+  expect_failure(result, std::errc::too_many_files_open, Phase::blocked);
   EXPECT_EQ(hooks_.all<EventKind::fd_pressure>().at(0).error_number, EMFILE);
   EXPECT_TRUE(client.get(server.url())) << "and it recovers";
 }

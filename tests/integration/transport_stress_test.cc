@@ -27,7 +27,7 @@ TEST_F(TransportStress, ManyThreadsOneClientBehindALimit) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(good, 480);
   EXPECT_LE(server.connections(), 3);
-  const PoolSnapshotInfo pool = transport_->pool_snapshot();
+  const PoolSnapshot pool = transport_->pool_snapshot();
   EXPECT_EQ(pool.open, pool.idle + pool.active + pool.dialling);
   EXPECT_EQ(pool.dials, pool.closed + pool.open);
   EXPECT_EQ(pool.waiting, 0u);

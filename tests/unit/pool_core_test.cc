@@ -147,8 +147,11 @@ TEST(PoolIdleTimeout, ClosesInTheOrderOfDeadlines) {
   pool.advance(1);
   EXPECT_EQ(pool.acquire(1, "a:80"), "deliver c1 r1 reused idle=2");
   (void)pool.release(1);
-  EXPECT_EQ(pool.core.next_deadline(), pool.now + std::chrono::seconds(9));
-  pool.advance(20);
+  EXPECT_EQ(pool.core.next_deadline(), pool.now + std::chrono::seconds(8)) << "where c1 stood before it was used";
+  pool.advance(8);
+  EXPECT_EQ(pool.expire(), "");
+  EXPECT_EQ(pool.core.next_deadline(), pool.now + std::chrono::seconds(1)) << "c2";
+  pool.advance(12);
   EXPECT_EQ(pool.expire(), "close c2 idle_timeout idle=21; close c1 idle_timeout idle=20");
 }
 

@@ -53,7 +53,8 @@ TEST(PoolMemory, ReuseAllocatesNothing) {
 }
 
 TEST(PoolMemory, UnusedHostsAreForgottenButForTheLast) {
-  HostTable hosts;
+  const Limits limits;
+  HostTable hosts(limits);
   for (std::size_t i = 0; i < 10'000; ++i) {
     Host& used = hosts.get(host(i));
     used.recent.remember(i, CloseReason::idle_timeout);

@@ -7,16 +7,22 @@
 
 namespace conntrace::pool {
 
-void PoolModel::acquired(RequestId request, const Key& key) {
+void PoolModel::acquired(RequestId request, const Key& key, Explain explain) {
   close_returning_ = false;
-  waiting[request] = {.key = key};
-  keys_[name(key)].order.push_back(request);
+  waiting[request] = {.key = key, .explain = explain == Explain::yes};
+  order_[name(key)].push_back(request);
 }
 
-void PoolModel::released(ConnectionId connection, std::optional<CloseReason> unusable) {
+void PoolModel::released(ConnectionId connection, std::optional<CloseReason> unusable, const KeepAlive& said) {
   given_ = connection;
-  giver_ = connections.at(connection).request;
+  Conn& conn = connections.at(connection);
+  giver_ = conn.request;
   given_reason_ = unusable;
+  if (unusable) return;
+  if (said.timeout != MonoTime::max()) conn.server_keeps = said.timeout;
+  if (said.max != KeepAlive::kNotSaid) {
+    conn.serves_at_most = std::min(limits(conn.key).max_requests, conn.served + said.max);
+  }
 }
 
 void PoolModel::dialled(ConnectionId connection) { given_ = connection; }
@@ -24,6 +30,11 @@ void PoolModel::dialled(ConnectionId connection) { given_ = connection; }
 void PoolModel::dial_failed(ConnectionId connection) {
   given_ = connection;
   given_reason_ = CloseReason::dial_failed;
+}
+
+void PoolModel::no_descriptor(ConnectionId connection) {
+  lacked_ = connection;
+  lacking_ = connections.at(connection).request;
 }
 
 void PoolModel::peer_closed(ConnectionId connection, CloseReason reason) {
@@ -45,7 +56,26 @@ void PoolModel::closed_idle() {
 
 void PoolModel::follow(const Actions& actions, const PoolCore& core, MonoTime now) {
   now_ = now;
-  if (given_reason_ == CloseReason::dial_failed && connections.at(given_).request == 0) gone(std::exchange(given_, 0));
+  if (given_ && connections.at(given_).state == Conn::dialling && !given_reason_) {
+    Conn& conn = connections.at(given_);
+    const MonoTime lifetime = lifetime_of(given_, limits(conn.key));
+    conn.lives_until = lifetime == MonoTime::max() ? lifetime : now_ + lifetime;
+    giver_ = conn.request;
+    dial_over(given_);
+  }
+  if (given_reason_ == CloseReason::dial_failed && connections.at(given_).request == 0) {
+    gone(std::exchange(given_, 0), CloseReason::dial_failed);
+  }
+  if (lacked_) {
+    if (lacking_) {
+      Req& request = waiting.at(lacking_);
+      EXPECT_EQ(std::exchange(request.dial, 0), lacked_);
+      // It keeps its slots.
+      hold(gate(Limit::max_conns_per_host, request.key), 0, lacking_);
+      hold(gate(Limit::max_total_conns, request.key), 0, lacking_);
+    }
+    gone(lacked_, CloseReason::dial_failed);
+  }
   for (const Action& action : actions) {
     std::visit([&](const auto& a) { on(a); }, action);
     if (::testing::Test::HasFailure()) return;
@@ -60,10 +90,11 @@ void PoolModel::follow(const Actions& actions, const PoolCore& core, MonoTime no
   EXPECT_EQ(given_, 0u) << "neither delivered, kept nor closed";
   EXPECT_EQ(handed_, 0u) << "handed over, but not delivered";
   EXPECT_EQ(must_close_, 0u) << "not closed";
-  giver_ = cancelled_ = 0;
-  given_reason_.reset();
-  closing_idle_ = false;
   check_state(core);
+  giver_ = cancelled_ = lacked_ = lacking_ = 0;
+  evicted_ = 0;
+  given_reason_.reset();
+  closing_idle_ = expiring_ = false;
 }
 
 void PoolModel::on(const Dial& a) {
@@ -73,24 +104,27 @@ void PoolModel::on(const Dial& a) {
   EXPECT_FALSE(request.queued);
   EXPECT_EQ(request.dial, 0u) << "one dial a request";
   EXPECT_EQ(idle(request.key), 0u) << "an idle connection would do";
-  if (limits_.max_conns_per_host) {
-    EXPECT_LT(open(request.key), limits_.max_conns_per_host);
+  for (const Limit limit : {Limit::max_conns_per_host, Limit::max_total_conns, Limit::max_concurrent_dials}) {
+    EXPECT_LT(held(limit, request.key, a.request), size(limit, request.key)) << to_string(limit);
   }
-  EXPECT_EQ(a.why == WhyNew::keep_alives_disabled, !keeps());
-  EXPECT_LE(a.candidates.size(), 4u);
-  EXPECT_EQ(a.candidates.empty(), a.why == WhyNew::no_idle || a.why == WhyNew::keep_alives_disabled);
-  for (const Rejected& r : a.candidates) {
-    const bool is_open = r.reason == WhyNew::all_busy || r.reason == WhyNew::key_differs;
-    EXPECT_EQ(connections.contains(r.connection), is_open);
-    EXPECT_EQ(ever_closed_.contains(r.connection), !is_open);
-    if (is_open) {
-      EXPECT_EQ(connections.at(r.connection).key == request.key, r.reason == WhyNew::all_busy);
-      EXPECT_EQ(connections.at(r.connection).state, r.reason == WhyNew::all_busy ? Conn::active : Conn::idle);
-    }
+  EXPECT_EQ(a.why == WhyNew::keep_alives_disabled, !limits(request.key).keeps);
+  EXPECT_NE(a.why, WhyNew::unknown);
+  if (request.first_dial) {
+    EXPECT_EQ(a.why, request.first_dial->why);
+    EXPECT_EQ(a.candidates.size(), request.first_dial->candidates.size());
+  } else {
+    check_candidates(a, request);
+    request.first_dial = a;
   }
-  connections[a.connection] = {.key = request.key, .request = a.request};
+  let_reserved_go(a.request);
+  connections[a.connection] = {
+      .key = request.key, .request = a.request, .serves_at_most = limits(request.key).max_requests};
   request.dial = a.connection;
-  keys_[name(request.key)].occupied[a.connection] = {a.request, now_};
+  request.admitted = true;
+  for (const Limit limit :
+       {Limit::max_conns_per_host, Limit::max_total_conns, Limit::max_concurrent_dials, Limit::fd_limit}) {
+    hold(gate(limit, request.key), a.connection, a.request);
+  }
 }
 
 void PoolModel::on(const Deliver& a) {
@@ -100,14 +134,13 @@ void PoolModel::on(const Deliver& a) {
   Conn& conn = connections.at(a.connection);
   EXPECT_FALSE(request.queued) << "Dequeued comes first";
   EXPECT_TRUE(conn.key == request.key);
-  EXPECT_EQ(a.reused, conn.carried);
+  EXPECT_EQ(a.reused, conn.served > 0);
+  EXPECT_LT(conn.served, conn.serves_at_most);
   EXPECT_EQ(a.was_idle, conn.state == Conn::idle);
   if (a.was_idle) {
-    EXPECT_EQ(a.connection, newest_idle(request.key));
+    EXPECT_EQ(a.connection, next_idle(request.key));
     EXPECT_EQ(a.idle, now_ - conn.idle_since);
-    if (limits_.idle_conn_timeout.count() > 0) {
-      EXPECT_LE(a.idle, limits_.idle_conn_timeout);
-    }
+    EXPECT_LE(now_, conn.idle_until);
   } else if (handed_) {
     EXPECT_EQ(a.connection, std::exchange(handed_, 0));
     EXPECT_EQ(a.request, std::exchange(handed_to_, 0));
@@ -117,7 +150,7 @@ void PoolModel::on(const Deliver& a) {
     EXPECT_EQ(conn.request, a.request);
   }
   conn.state = Conn::active;
-  conn.carried = true;
+  ++conn.served;
   ++deliveries;
   if (request.dial == a.connection) waiting.at(a.request).dial = 0;
   occupy(a.connection, a.request);
@@ -128,96 +161,78 @@ void PoolModel::on(const Deliver& a) {
 void PoolModel::on(const Queued& a) {
   ASSERT_TRUE(waiting.contains(a.request));
   Req& request = waiting.at(a.request);
-  PerKey& key = keys_[name(request.key)];
-  EXPECT_EQ(open(request.key), limits_.max_conns_per_host);
-  EXPECT_EQ(a.limit_value, limits_.max_conns_per_host);
-  request.queued = true;
+  Gate& at = gate(a.limit, request.key);
+  EXPECT_FALSE(request.queued);
+  EXPECT_EQ(request.dial, 0u);
+  const std::size_t max_queue = limits(request.key).max_queue;
+  if (!request.admitted && max_queue) {
+    EXPECT_LT(queued(request.key), max_queue);
+  }
+  request.admitted = true;
+  bool lacks = false;
+  if (a.limit == Limit::fd_limit) {
+    lacks = lacking_ == a.request;
+    EXPECT_TRUE(lacks || !at.order.empty());
+  } else {
+    EXPECT_EQ(a.limit_value, size(a.limit, request.key));
+    EXPECT_TRUE(!at.order.empty() || held(a.limit, request.key, a.request) == a.limit_value);
+  }
+  for (const Limit earlier : {Limit::max_conns_per_host, Limit::max_total_conns}) {
+    if (earlier == a.limit) break;
+    EXPECT_LT(held(earlier, request.key, a.request), size(earlier, request.key)) << "another limit binds";
+    Gate& before = gate(earlier, request.key);
+    if (!before.held.contains({0, a.request})) hold(before, 0, a.request);
+  }
+  request.queued = a.limit;
   request.queued_at = now_;
-  request.history_mark = key.history.size();
-  const auto depth =
-      std::count_if(key.order.begin(), key.order.end(), [&](RequestId r) { return waiting.at(r).queued; });
-  EXPECT_EQ(a.depth, depth);
-  EXPECT_EQ(a.position, depth);
-  ASSERT_EQ(a.holders.size(), key.occupied.size());
-  for (const Slot& slot : a.holders) EXPECT_EQ(key.occupied.at(slot.connection).first, slot.request);
+  request.history_mark = at.history.size();
+  at.order.push_back(a.request);
+  ++enters_;
+  EXPECT_EQ(a.depth, at.order.size());
+  EXPECT_EQ(a.position, at.order.size());
+  std::set<std::pair<RequestId, ConnectionId>> expected, listed;
+  if (request.explain) {
+    for (const auto& [slot, holder] : at.held) expected.insert({holder.request, holder.connection});
+  }
+  for (const Slot& slot : a.holders) listed.insert({slot.request, slot.connection});
+  EXPECT_EQ(listed, expected);
 }
 
 void PoolModel::on(const Dequeued& a) {
   ASSERT_TRUE(waiting.contains(a.request));
   Req& request = waiting.at(a.request);
-  ASSERT_TRUE(request.queued);
+  ASSERT_EQ(request.queued, a.limit);
+  Gate& at = gate(a.limit, request.key);
   EXPECT_EQ(a.waited, now_ - request.queued_at);
-  if (cancelled_) {
-    EXPECT_EQ(a.request, cancelled_);
+  if (a.request == cancelled_) {
     EXPECT_EQ(a.outcome, cancel_outcome_);
+    EXPECT_EQ(a.released_by, 0u);
+    ++cancels;
+  } else if (a.outcome == QueueOutcome::slot_freed) {
+    EXPECT_EQ(a.request, at.order.front());
+    EXPECT_EQ(a.released_by, giver_);
   } else {
-    EXPECT_EQ(a.request, first_waiting(request.key, true)) << "first in, first out";
-    EXPECT_EQ(a.outcome == QueueOutcome::slot_freed, handed_ == 0);
-    if (handed_) {
-      EXPECT_EQ(a.outcome, giver_ ? QueueOutcome::handoff : QueueOutcome::dial_donated);
-    }
+    EXPECT_EQ(a.request, handed_to_);
+    EXPECT_EQ(a.outcome == QueueOutcome::handoff, giver_ != 0);
+    EXPECT_EQ(a.outcome == QueueOutcome::dial_donated, giver_ == 0);
+    EXPECT_EQ(a.released_by, giver_);
   }
-  EXPECT_EQ(a.released_by, giver_);
-  check_shares(a, request);
-  request.queued = false;
-  ++dequeues;
+  check_shares(a, request, at);
+  std::erase(at.order, a.request);
+  request.queued.reset();
+  ++leaves_;
+  ++dequeues[a.limit];
+  if (a.request == cancelled_) ended(a.request);
 }
 
-void PoolModel::on(const PutIdle& a) {
-  ASSERT_TRUE(connections.contains(a.connection));
-  Conn& conn = connections.at(a.connection);
-  EXPECT_TRUE(keeps());
-  EXPECT_EQ(a.connection, std::exchange(given_, 0));
-  EXPECT_EQ(a.request, giver_);
-  const RequestId first = first_waiting(conn.key, false);
-  EXPECT_EQ(a.handed_to, first);
-  if (first) {
-    handed_ = a.connection;
-    handed_to_ = first;
-    return;
-  }
-  const bool full = idle(conn.key) >= idle_cap();
-  EXPECT_EQ(a.refused.has_value(), close_returning_ || full);
-  if (a.refused) {
-    EXPECT_EQ(*a.refused,
-              close_returning_ ? CloseReason::close_idle_connections : CloseReason::max_idle_conns_per_host);
-    must_close_ = a.connection;
-    given_reason_ = a.refused;
-    return;
-  }
-  conn.state = Conn::idle;
-  conn.request = 0;
-  conn.idle_since = now_;
-  conn.idle_order = ++idle_order_;
-  occupy(a.connection, 0);
-  if (limits_.max_idle_conns && idle() > limits_.max_idle_conns) {
-    must_close_ = oldest_idle();
-    given_reason_ = CloseReason::max_idle_conns;
-  }
-}
-
-void PoolModel::on(const Close& a) {
-  ASSERT_TRUE(connections.contains(a.connection)) << "closed twice";
-  const Conn& conn = connections.at(a.connection);
-  EXPECT_EQ(a.idle.has_value(), conn.state == Conn::idle);
-  if (a.idle) {
-    EXPECT_EQ(*a.idle, now_ - conn.idle_since);
-  }
-  if (a.connection == must_close_) {
-    EXPECT_EQ(a.reason, given_reason_);
-    must_close_ = 0;
-  } else if (a.connection == given_) {
-    EXPECT_EQ(a.reason, given_reason_.value_or(CloseReason::keep_alives_disabled));
-    EXPECT_TRUE(given_reason_ || !keeps());
-    given_ = 0;
-  } else if (closing_idle_) {
-    EXPECT_EQ(a.reason, CloseReason::close_idle_connections);
-    EXPECT_TRUE(conn.state == Conn::idle || (conn.state == Conn::dialling && conn.request == 0));
-  } else {
-    EXPECT_EQ(a.reason, CloseReason::idle_timeout);
-    EXPECT_TRUE(limits_.idle_conn_timeout.count() > 0 && a.idle && *a.idle >= limits_.idle_conn_timeout);
-  }
-  gone(a.connection);
+void PoolModel::on(const Refused& a) {
+  ASSERT_TRUE(waiting.contains(a.request));
+  const Req& request = waiting.at(a.request);
+  EXPECT_FALSE(request.admitted);
+  EXPECT_EQ(a.limit_value, limits(request.key).max_queue);
+  EXPECT_GE(queued(request.key), a.limit_value) << "more, if some came back for want of a descriptor";
+  ++refusals;
+  ended(a.request);
 }
 
 void PoolModel::on(const AcquireFailed& a) {
@@ -226,7 +241,7 @@ void PoolModel::on(const AcquireFailed& a) {
   EXPECT_EQ(given_reason_, CloseReason::dial_failed);
   EXPECT_EQ(a.connection, std::exchange(given_, 0));
   ++failures;
-  gone(a.connection);
+  gone(a.connection, CloseReason::dial_failed);
   ended(a.request);
 }
 

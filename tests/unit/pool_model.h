@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -15,48 +16,65 @@ namespace conntrace::pool {
 /// one that the rules do not allow as a GoogleTest failure.
 class PoolModel {
  public:
-  explicit PoolModel(Limits limits) : limits_(limits) {}
+  explicit PoolModel(Limits limits) : limits_(std::move(limits)) {}
 
   struct Conn {
     Key key;
     enum { dialling, active, idle } state = dialling;
     RequestId request = 0;  ///< dialling: who waits for it; active: who uses it
-    bool carried = false;   ///< a request
+    std::uint64_t served = 0;
+    std::uint64_t serves_at_most = 0;
+    MonoTime lives_until = MonoTime::max();
+    MonoTime server_keeps = MonoTime::max();
     MonoTime idle_since{};
+    MonoTime idle_until{};
     std::uint64_t idle_order = 0;
   };
   struct Req {
     Key key;
-    bool queued = false;
+    bool explain = true;
+    bool admitted = false;
+    std::optional<Limit> queued;
     MonoTime queued_at{};
     std::size_t history_mark = 0;
     ConnectionId dial = 0;
+    std::optional<Dial> first_dial;  ///< when it lacked a descriptor
   };
 
   // What the driver does, before the actions of it are checked.
-  void acquired(RequestId request, const Key& key);
-  void released(ConnectionId connection, std::optional<CloseReason> unusable);
+  void acquired(RequestId request, const Key& key, Explain explain);
+  void released(ConnectionId connection, std::optional<CloseReason> unusable, const KeepAlive& said);
   void dialled(ConnectionId connection);
   void dial_failed(ConnectionId connection);
+  void no_descriptor(ConnectionId connection);
   void peer_closed(ConnectionId connection, CloseReason reason);
   void cancelled(RequestId request, QueueOutcome outcome);
   void closed_idle();
-  void expired() {}
+  void expired() { expiring_ = true; }
 
   /// Checks and follows the actions of the last input, then the state that results.
   void follow(const Actions& actions, const PoolCore& core, MonoTime now);
 
   std::map<ConnectionId, Conn> connections;
   std::map<RequestId, Req> waiting;
-  std::uint64_t deliveries = 0, failures = 0, cancels = 0, dequeues = 0;
+  std::uint64_t deliveries = 0, failures = 0, cancels = 0, refusals = 0;
+  std::map<Limit, std::uint64_t> dequeues;
+  std::map<CloseReason, std::uint64_t> closes;
 
  private:
-  struct Interval {
-    RequestId request;
-    ConnectionId connection;
-    MonoTime from, to;
+  struct Held {
+    RequestId request = 0;
+    ConnectionId connection = 0;
+    MonoTime from{};
+    MonoTime to{};
   };
-  using Slots = std::map<std::pair<RequestId, ConnectionId>, double>;
+  /// A limit: who waits for it, first come first, and who held its slots.
+  struct Gate {
+    std::vector<RequestId> order;
+    std::vector<Held> history;
+    std::map<std::pair<ConnectionId, RequestId>, Held> held;  ///< by connection, or by request while it has none
+  };
+  using Shares = std::map<std::pair<RequestId, ConnectionId>, double>;
 
   void on(const Dial& a);
   void on(const Deliver& a);
@@ -64,37 +82,48 @@ class PoolModel {
   void on(const Dequeued& a);
   void on(const PutIdle& a);
   void on(const Close& a);
+  void on(const Refused& a);
   void on(const AcquireFailed& a);
-  void check_shares(const Dequeued& a, const Req& request);
+  void check_shares(const Dequeued& a, const Req& request, const Gate& gate);
   void check_state(const PoolCore& core);
+  void check_limits();
+  void check_candidates(const Dial& a, const Req& request);
 
-  [[nodiscard]] std::size_t open(const Key& key) const;
+  [[nodiscard]] KeyLimits limits(const Key& key) const { return limits_for(limits_, key.authority); }
+  [[nodiscard]] Gate& gate(Limit limit, const Key& key);
   [[nodiscard]] std::size_t idle(const Key& key) const;
-  [[nodiscard]] std::size_t idle() const;
-  [[nodiscard]] bool keeps() const { return !limits_.disable_keep_alives && limits_.max_idle_conns_per_host >= 0; }
-  [[nodiscard]] std::size_t idle_cap() const;
-  /// The idle one of least or greatest order; of all keys, or of one.
+  [[nodiscard]] std::size_t count(decltype(Conn::dialling) state) const;
+  /// Slots of the limit that are held, not counting what this request has.
+  [[nodiscard]] std::size_t held(Limit limit, const Key& key, RequestId but = 0);
+  [[nodiscard]] std::size_t size(Limit limit, const Key& key) const;
+  [[nodiscard]] std::size_t queued(const Key& key) const;
+  /// The idle one of least order; of all keys, or the one of a key that is to be used first.
   [[nodiscard]] ConnectionId oldest_idle() const;
-  [[nodiscard]] ConnectionId newest_idle(const Key& key) const;
-  [[nodiscard]] RequestId first_waiting(const Key& key, bool queued) const;
-  void occupy(ConnectionId connection, RequestId request);
-  void ended(RequestId request);
-  void gone(ConnectionId connection);
+  [[nodiscard]] ConnectionId next_idle(const Key& key) const;
+  [[nodiscard]] RequestId first_waiting(const Key& key) const;
+  [[nodiscard]] std::optional<CloseReason> expected_refusal(const Conn& conn);
+  [[nodiscard]] CloseReason expiry(const Conn& conn) const;
 
-  /// Acquire order per key: what FIFO means.
+  void hold(Gate& gate, ConnectionId connection, RequestId request);
+  void let_go(Gate& gate, ConnectionId connection, RequestId request);
+  void occupy(ConnectionId connection, RequestId request);
+  void dial_over(ConnectionId connection);
+  void keep(ConnectionId connection);
+  void let_reserved_go(RequestId request);
+  void ended(RequestId request);
+  void gone(ConnectionId connection, CloseReason reason);
+
   static std::string name(const Key& key) { return key.proxy + '|' + key.scheme + '|' + key.authority; }
-  struct PerKey {
-    std::vector<RequestId> order;
-    std::vector<Interval> history;
-    std::map<ConnectionId, std::pair<RequestId, MonoTime>> occupied;
-  };
 
   Limits limits_;
   MonoTime now_{};
-  std::map<std::string, PerKey> keys_;
+  std::map<std::string, Gate> gates_;
+  std::map<std::string, std::vector<RequestId>> order_;  ///< by key: acquire order
   std::set<ConnectionId> ever_closed_;
   ConnectionId last_ = 0;
   std::uint64_t idle_order_ = 0;
+  std::uint64_t enters_ = 0;
+  std::uint64_t leaves_ = 0;
   bool close_returning_ = false;
   // The input that the actions belong to.
   ConnectionId given_ = 0;  ///< released or dialled just now, and not yet placed
@@ -105,7 +134,11 @@ class PoolModel {
   ConnectionId handed_ = 0;
   RequestId handed_to_ = 0;
   ConnectionId must_close_ = 0;  ///< after a refusal
+  ConnectionId lacked_ = 0;      ///< the dial that had no descriptor
+  RequestId lacking_ = 0;        ///< who waited for it
+  std::size_t evicted_ = 0;
   bool closing_idle_ = false;
+  bool expiring_ = false;
 };
 
 }  // namespace conntrace::pool

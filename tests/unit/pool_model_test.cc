@@ -13,7 +13,8 @@ namespace {
 /// Does what an owner of a pool may do, at random, and has every answer checked.
 class RandomOwner {
  public:
-  RandomOwner(Limits limits, std::uint32_t seed) : core_(limits), model_(limits), random_(seed) {}
+  RandomOwner(const Limits& limits, bool lacks_descriptors, std::uint32_t seed)
+      : core_(limits), model_(limits), lacks_descriptors_(lacks_descriptors), random_(seed) {}
 
   void step() {
     if (one_in(2)) now_ += MonoTime(below(one_in(50) ? 20'000'000'000 : 500'000'000));
@@ -39,13 +40,19 @@ class RandomOwner {
       case 18:
         if (!one_in(20)) return;
         return input([&](Actions& out) { core_.close_idle_connections(now_, out); }, [&] { model_.closed_idle(); });
-      default: return input([&](Actions& out) { core_.expire(now_, out); }, [] {});
+      default: return expire();
     }
   }
 
   /// Ends all that is under way, after which nobody may be left waiting.
   void finish() {
-    while (!model_.connections.empty() && !::testing::Test::HasFailure()) {
+    lacks_descriptors_ = false;
+    while (!(model_.connections.empty() && model_.waiting.empty()) && !::testing::Test::HasFailure()) {
+      if (model_.connections.empty()) {  // all wait for descriptors
+        now_ += PoolCore::kDescriptorRetry;
+        expire();
+        continue;
+      }
       const auto& [id, conn] = *model_.connections.begin();
       if (conn.state == PoolModel::Conn::active) {
         release(id);
@@ -55,8 +62,9 @@ class RandomOwner {
         peer_close(id);
       }
     }
-    EXPECT_TRUE(model_.waiting.empty());
-    EXPECT_EQ(model_.deliveries + model_.failures + model_.cancels, acquires_) << "each acquire ends once";
+    EXPECT_EQ(model_.deliveries + model_.failures + model_.cancels + model_.refusals, acquires_)
+        << "each acquire ends once";
+    EXPECT_TRUE(core_.keys().empty());
   }
 
   [[nodiscard]] const PoolModel& model() const { return model_; }
@@ -90,8 +98,10 @@ class RandomOwner {
     if (model_.waiting.size() > 40) return;
     const Key key{one_in(6) ? "http://p:1" : "", one_in(4) ? "https" : "http", one_in(3) ? "a:80" : "b:80"};
     const RequestId request = one_in(3) ? again() : ++last_request_;
+    const Explain explain = one_in(4) ? Explain::no : Explain::yes;
     ++acquires_;
-    input([&](Actions& out) { core_.acquire(request, key, now_, out); }, [&] { model_.acquired(request, key); });
+    input([&](Actions& out) { core_.acquire(request, key, now_, out, explain); },
+          [&] { model_.acquired(request, key, explain); });
   }
   /// The number of a request that came before and neither waits nor has a connection: a retry or redirect keeps it.
   RequestId again() {
@@ -104,13 +114,23 @@ class RandomOwner {
   void release(ConnectionId c) {
     std::optional<CloseReason> unusable;
     if (one_in(6)) unusable = one_in(2) ? CloseReason::connection_close_response : CloseReason::stale_on_check;
-    input([&](Actions& out) { core_.release(c, unusable, now_, out); }, [&] { model_.released(c, unusable); });
+    KeepAlive said;
+    if (one_in(8)) said.timeout = std::chrono::seconds(below(4));
+    if (one_in(8)) said.max = below(5);
+    input([&](Actions& out) { core_.release(c, unusable, now_, out, said); },
+          [&] { model_.released(c, unusable, said); });
   }
   void end_dial(ConnectionId c) {
+    if (lacks_descriptors_ && one_in(2)) {
+      return input([&](Actions& out) { core_.no_descriptor(c, now_, out); }, [&] { model_.no_descriptor(c); });
+    }
     if (one_in(5)) {
       return input([&](Actions& out) { core_.dial_failed(c, now_, out); }, [&] { model_.dial_failed(c); });
     }
     input([&](Actions& out) { core_.dialled(c, now_, out); }, [&] { model_.dialled(c); });
+  }
+  void expire() {
+    input([&](Actions& out) { core_.expire(now_, out); }, [&] { model_.expired(); });
   }
   void peer_close(ConnectionId c) {
     const CloseReason reason = one_in(2) ? CloseReason::server_closed_idle : CloseReason::server_reset_idle;
@@ -130,6 +150,7 @@ class RandomOwner {
 
   PoolCore core_;
   PoolModel model_;
+  bool lacks_descriptors_;
   std::mt19937_64 random_;
   MonoTime now_{};
   RequestId last_request_ = 0;
@@ -140,6 +161,7 @@ class RandomOwner {
 struct Case {
   std::string name;
   Limits limits;
+  bool lacks_descriptors = false;
 };
 
 class PoolModelTest : public ::testing::TestWithParam<Case> {};
@@ -147,14 +169,49 @@ class PoolModelTest : public ::testing::TestWithParam<Case> {};
 TEST_P(PoolModelTest, DoesOnlyWhatTheRulesAllow) {
   for (std::uint32_t seed = 1; seed <= 3; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
-    RandomOwner owner(GetParam().limits, seed);
-    for (int i = 0; i < 20'000 && !HasFailure(); ++i) owner.step();
+    RandomOwner owner(GetParam().limits, GetParam().lacks_descriptors, seed);
+    for (int i = 0; i < 10'000 && !HasFailure(); ++i) owner.step();
     owner.finish();
     ASSERT_FALSE(HasFailure());
-    EXPECT_GT(owner.model().deliveries, 1000u);
-    if (GetParam().limits.max_conns_per_host) {
-      EXPECT_GT(owner.model().dequeues, 1000u);
-    }
+    EXPECT_GT(owner.model().deliveries, 500u);
+    const Limits& limits = GetParam().limits;
+    const auto expect_waits = [&](Limit limit, bool limited) {
+      const auto found = owner.model().dequeues.find(limit);
+      EXPECT_EQ(found != owner.model().dequeues.end() && found->second > 100, limited) << to_string(limit);
+    };
+    expect_waits(Limit::max_conns_per_host, limits.max_conns_per_host != 0);
+    expect_waits(Limit::max_total_conns, limits.max_total_conns != 0);
+    expect_waits(Limit::max_concurrent_dials, limits.max_concurrent_dials != 0);
+    expect_waits(Limit::fd_limit, GetParam().lacks_descriptors);
+  }
+}
+
+// Short lives from the beginning, where most that is rare happens, under limits that are drawn, too.
+TEST(PoolModelSeeds, ThousandsOfShortLivesUnderAnyLimits) {
+  for (std::uint32_t seed = 1; seed <= 3000; ++seed) {
+    std::mt19937 random(seed);
+    const auto one_of = [&](auto... values) {
+      const std::array all{values...};
+      return all[random() % all.size()];
+    };
+    Limits limits{.max_idle_conns = one_of(0u, 1u, 3u, 100u),
+                  .max_idle_conns_per_host = one_of(-1, 0, 1, 2, 5),
+                  .max_conns_per_host = one_of(0u, 1u, 2u, 4u),
+                  .idle_conn_timeout = std::chrono::seconds(one_of(0, 1, 5)),
+                  .disable_keep_alives = one_of(0, 0, 0, 1) != 0,
+                  .max_total_conns = one_of(0u, 0u, 1u, 2u, 5u),
+                  .max_concurrent_dials = one_of(0u, 0u, 1u, 2u),
+                  .max_queue = one_of(0u, 0u, 1u, 4u),
+                  .max_conn_lifetime = std::chrono::seconds(one_of(0, 0, 2)),
+                  .max_conn_lifetime_jitter = one_of(0.0, 0.5, 1.0),
+                  .max_requests_per_conn = one_of(0u, 0u, 1u, 3u),
+                  .idle_order = one_of(IdleOrder::most_recently_used, IdleOrder::least_recently_used)};
+    if (one_of(0, 1) != 0) limits.hosts["b:80"] = {.max_conns_per_host = 3, .max_queue = 2, .max_requests_per_conn = 2};
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    RandomOwner owner(limits, one_of(0, 0, 1) != 0, seed);
+    for (int i = 0; i < 120 && !HasFailure(); ++i) owner.step();
+    owner.finish();
+    ASSERT_FALSE(HasFailure());
   }
 }
 
@@ -165,10 +222,26 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"Defaults", {.idle_conn_timeout = kTimeout}},
                       Case{"Tight", {.max_idle_conns = 3, .max_conns_per_host = 2, .idle_conn_timeout = kTimeout}},
                       Case{"OneSlot", {.max_idle_conns_per_host = 1, .max_conns_per_host = 1}},
-                      Case{"ManySlots", {.max_idle_conns_per_host = 4, .max_conns_per_host = 6}},
+                      Case{"ManySlots", {.max_idle_conns_per_host = 4, .max_conns_per_host = 3}},
                       Case{"NoIdleLimit", {.max_idle_conns = 0, .max_idle_conns_per_host = 100}},
                       Case{"KeepNone", {.max_idle_conns_per_host = -1, .max_conns_per_host = 3}},
-                      Case{"NoKeepAlives", {.max_conns_per_host = 3, .disable_keep_alives = true}}),
+                      Case{"NoKeepAlives", {.max_conns_per_host = 3, .disable_keep_alives = true}},
+                      Case{"FewInTotal", {.max_total_conns = 4}},
+                      Case{"FewInTotalAndPerHost", {.max_conns_per_host = 2, .max_total_conns = 5}},
+                      Case{"OneDial", {.max_concurrent_dials = 1}},
+                      Case{"AllLimits", {.max_conns_per_host = 2, .max_total_conns = 6, .max_concurrent_dials = 2}},
+                      Case{"NoDescriptors", {}, true},
+                      Case{"NoDescriptorsAndLimits", {.max_conns_per_host = 3, .max_concurrent_dials = 1}, true},
+                      Case{"ShortQueue", {.max_conns_per_host = 2, .max_queue = 3}},
+                      Case{"ShortLives",
+                           {.max_idle_conns_per_host = 5,
+                            .max_conn_lifetime = kTimeout,
+                            .max_conn_lifetime_jitter = 0.5,
+                            .max_requests_per_conn = 4}},
+                      Case{"LeastRecentlyUsed",
+                           {.max_idle_conns_per_host = 5,
+                            .idle_conn_timeout = kTimeout,
+                            .idle_order = IdleOrder::least_recently_used}}),
     [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

@@ -53,6 +53,7 @@ struct ActionText {
     if (a.idle) out += fmt::format(" idle={:g}", seconds(*a.idle));
     return out;
   }
+  std::string operator()(const Refused& a) const { return fmt::format("refused r{} {}", a.request, a.limit_value); }
   std::string operator()(const AcquireFailed& a) const {
     return fmt::format("failed r{} c{}", a.request, a.connection);
   }
@@ -73,9 +74,10 @@ inline std::string text(const Actions& actions) {
 ///     put c1 r1, put c1 r1 to r2, put c1 r1 refused REASON        r0: a dial nobody waits for
 ///     close c1 REASON idle=90
 ///     failed r1 c1
+///     refused r1 2                                                max_queue
 class PoolScript {
  public:
-  explicit PoolScript(Limits limits = {}) : core(limits) {}
+  explicit PoolScript(Limits limits = {}) : core(std::move(limits)) {}
 
   std::string acquire(RequestId request, const std::string& authority = "a:80") {
     return acquire(request, Key{"", "http", authority});
@@ -83,14 +85,17 @@ class PoolScript {
   std::string acquire(RequestId request, const Key& key) {
     return run([&](Actions& out) { core.acquire(request, key, now, out); });
   }
-  std::string release(ConnectionId connection, std::optional<CloseReason> unusable = {}) {
-    return run([&](Actions& out) { core.release(connection, unusable, now, out); });
+  std::string release(ConnectionId connection, std::optional<CloseReason> unusable = {}, const KeepAlive& said = {}) {
+    return run([&](Actions& out) { core.release(connection, unusable, now, out, said); });
   }
   std::string dialled(ConnectionId connection) {
     return run([&](Actions& out) { core.dialled(connection, now, out); });
   }
   std::string dial_failed(ConnectionId connection) {
     return run([&](Actions& out) { core.dial_failed(connection, now, out); });
+  }
+  std::string no_descriptor(ConnectionId connection) {
+    return run([&](Actions& out) { core.no_descriptor(connection, now, out); });
   }
   std::string peer_closed(ConnectionId connection, CloseReason reason = CloseReason::server_closed_idle) {
     return run([&](Actions& out) { core.peer_closed(connection, reason, now, out); });
@@ -109,6 +114,7 @@ class PoolScript {
   [[nodiscard]] std::string counts() const {
     const Snapshot s = core.snapshot();
     EXPECT_EQ(s.dials, s.closed + s.open());
+    EXPECT_EQ(s.queue_enters, s.queue_leaves + s.waiting);
     return fmt::format("{}/{}/{}/{}", s.idle, s.active, s.dialling, s.waiting);
   }
   /// One request after the other until `count` connections have been made and given back.

@@ -34,6 +34,7 @@ enum class Errc {
   exceeds_burst,           ///< more was asked for at once than a rate limiter's burst holds
   rate_limited,            ///< the rate limit would allow it only after the deadline
   body_source_failed,      ///< Request::body_source broke its promise; the context says how
+  acquire_timeout,         ///< no connection could be had within acquire_timeout
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;

@@ -31,7 +31,8 @@ struct Holder {
   static constexpr auto fields() {
     return std::tuple{Field{"request", &Holder::request,
                             "request that used the slot; absent: an idle connection or a dial nobody waits for"},
-                      Field{"connection", &Holder::connection, "the connection or dial in the slot"},
+                      Field{"connection", &Holder::connection,
+                            "the connection or dial in the slot; 0: the dial waits behind another limit"},
                       Field{"doing", &Holder::doing,
                             "what it was doing when the wait began or, if it came later, when the wait ended"},
                       Field{"share", &Holder::share,
@@ -47,7 +48,7 @@ struct QueueEnterInfo {
   List<Holder> holders;
   static constexpr auto fields() {
     return std::tuple{Field{"limit", &QueueEnterInfo::limit, "the limit that binds"},
-                      Field{"limit_value", &QueueEnterInfo::limit_value, "its value"},
+                      Field{"limit_value", &QueueEnterInfo::limit_value, "its value; of fd_limit: the soft limit"},
                       Field{"position", &QueueEnterInfo::position, "place in the queue, from 1"},
                       Field{"depth", &QueueEnterInfo::depth, "requests in the queue, this one included"},
                       Field{"holders", &QueueEnterInfo::holders, "who holds the slots now; share is 0 here"}};
@@ -145,6 +146,15 @@ struct ConnClosedInfo {
   }
 };
 
+/// Connections that were closed for one reason.
+struct CloseCount {
+  CloseReason reason = CloseReason::unknown;
+  std::uint64_t count = 0;
+  static constexpr auto fields() {
+    return std::tuple{Field{"reason", &CloseCount::reason, "why"}, Field{"count", &CloseCount::count, "how many"}};
+  }
+};
+
 struct PoolSnapshotInfo {
   std::uint64_t open = 0;
   std::uint64_t idle = 0;
@@ -154,6 +164,10 @@ struct PoolSnapshotInfo {
   std::uint64_t dials = 0;
   std::uint64_t closed = 0;
   std::uint64_t reused = 0;
+  std::uint64_t queue_enters = 0;
+  std::uint64_t queue_leaves = 0;
+  std::uint64_t refused = 0;
+  List<CloseCount> closed_by;
   static constexpr auto fields() {
     return std::tuple{
         Field{"open", &PoolSnapshotInfo::open, "connections: idle + active + dialling"},
@@ -163,7 +177,11 @@ struct PoolSnapshotInfo {
         Field{"waiting", &PoolSnapshotInfo::waiting, "requests behind a limit"},
         Field{"dials", &PoolSnapshotInfo::dials, "dials since the start"},
         Field{"closed", &PoolSnapshotInfo::closed, "connections closed since the start, failed dials included"},
-        Field{"reused", &PoolSnapshotInfo::reused, "times a connection was used again"}};
+        Field{"reused", &PoolSnapshotInfo::reused, "times a connection was used again"},
+        Field{"queue_enters", &PoolSnapshotInfo::queue_enters, "waits behind a limit that began since the start"},
+        Field{"queue_leaves", &PoolSnapshotInfo::queue_leaves, "those that ended; the rest is waiting"},
+        Field{"refused", &PoolSnapshotInfo::refused, "requests that max_queue refused since the start"},
+        Field{"closed_by", &PoolSnapshotInfo::closed_by, "closed, by reason; reasons that did not occur are left out"}};
   }
 };
 

@@ -74,7 +74,9 @@ template <class E>
   X(dial_lost_race, "another address of the same dial connected first") \
   X(dial_failed, "the dial ended in an error before the connection was usable") \
   X(request_not_sent, "the request was not sent as a whole: the response came first, or its body failed") \
-  X(handed_over, "101 or CONNECT: the application owns the socket now")
+  X(handed_over, "101 or CONNECT: the application owns the socket now") \
+  X(keep_alive_timeout, "idle for nearly as long as the server's Keep-Alive: timeout allows") \
+  X(max_total_conns, "idle when a request to another host needed its place under max_total_conns")
 
 #define CONNTRACE_CLOSED_BY(X) X(unknown, "not known") X(local, "this side") X(peer, "the other side")
 
@@ -85,7 +87,7 @@ template <class E>
 #define CONNTRACE_WHY_NEW(X) \
   X(no_idle, "no connection to this key was open") \
   X(all_busy, "every open connection to this key was in use") \
-  X(idle_expired, "the idle one was too old by the clock") \
+  X(idle_expired, "the idle one had been idle too long, for us or for its server") \
   X(idle_dead, "the peer had closed the idle one") \
   X(idle_evicted, "the idle one had been evicted by a limit or by close_idle_connections") \
   X(key_differs, "open connections differ in proxy, scheme, host or port") \

@@ -7,9 +7,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "conntrace/client_trace.h"
 #include "conntrace/error.h"
+#include "conntrace/host_limits.h"
+#include "conntrace/pool_snapshot.h"
 #include "conntrace/proxy.h"
 #include "conntrace/request.h"
 #include "conntrace/response.h"
@@ -17,12 +20,30 @@
 
 namespace conntrace {
 
-/// Limits, times and tastes of a Transport. Names and defaults are Go's (net/http.Transport).
+/// Limits, times and tastes of a Transport. Names and defaults are Go's (net/http.Transport) where Go has them; what it
+/// has not is off by default. A key is (proxy, scheme, host:port); Go says host.
 struct TransportOptions {
   std::size_t max_idle_conns = 100;    ///< all keys; beyond it the least recently used is closed; 0: no limit
   int max_idle_conns_per_host = 2;     ///< per key; a returning connection beyond it is closed; 0: 2; <0: keep none
   std::size_t max_conns_per_host = 0;  ///< per key, dialling, active and idle; beyond it requests queue; 0: no limit
-  std::chrono::nanoseconds idle_conn_timeout = std::chrono::seconds(90);      ///< 0: none
+  /// All keys, dialling, active and idle; beyond it the least recently used idle connection of another key is closed,
+  /// or, with none idle, requests queue. 0: no limit.
+  std::size_t max_total_conns = 0;
+  std::size_t max_concurrent_dials = 0;  ///< all keys; beyond it requests queue for a dial to end; 0: no limit
+  std::size_t max_queue = 0;  ///< per key: requests that may queue; beyond it they fail with queue_full; 0: no limit
+  /// How long a request may be without a connection, dials included; then it fails with acquire_timeout. 0: none.
+  std::chrono::nanoseconds acquire_timeout{};
+  std::chrono::nanoseconds idle_conn_timeout = std::chrono::seconds(90);  ///< 0: none
+  /// A connection that is older is not used again; requests on it are not disturbed. 0: none.
+  std::chrono::nanoseconds max_conn_lifetime{};
+  double max_conn_lifetime_jitter = 0;      ///< 0 … 1: up to this part is taken off, differently for each connection
+  std::uint64_t max_requests_per_conn = 0;  ///< then it is closed; 0: no limit
+  IdleOrder idle_order = IdleOrder::most_recently_used;
+  /// Other values for some hosts, of what is per key or per connection above.
+  HostLimitsMap hosts;
+  /// Descriptors of the process that are left to the application: with fewer free ones nothing is dialled, as if there
+  /// were none. (Without any, idle connections are closed to make room, or requests wait until one is closed.)
+  std::size_t fd_reserve = 0;
   std::chrono::nanoseconds dial_timeout = std::chrono::seconds(30);           ///< resolve and connect; 0: none
   std::chrono::nanoseconds tls_handshake_timeout = std::chrono::seconds(10);  ///< 0: none
   std::chrono::nanoseconds response_header_timeout{};  ///< from wrote_request to the final head; 0: none
@@ -90,7 +111,9 @@ class Transport {
   /// Closes what is idle, and what becomes idle before the next request is sent (Go's CloseIdleConnections).
   void close_idle_connections();
   /// The pool's numbers. Blocking: until the transport's thread answers; on that thread it answers at once.
-  [[nodiscard]] PoolSnapshotInfo pool_snapshot();
+  [[nodiscard]] PoolSnapshot pool_snapshot();
+  /// The same by host, in no order; hosts without connections and waiting requests are left out. Blocking: as above.
+  [[nodiscard]] std::vector<HostSnapshot> host_snapshots();
   /// Fires pool_snapshot, and with `live` also live_request and live_connection for all there is, on `trace` alone if
   /// it is given, else on the transport's trace. `then` runs after them on the transport's thread. Never blocks.
   void publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then = {});
