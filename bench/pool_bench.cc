@@ -16,18 +16,49 @@ std::vector<Key> make_keys(std::size_t count) {
   return keys;
 }
 
-/// An idle connection is there: one acquire and one release.
-void reuse(benchmark::State& state) {
-  const auto keys = make_keys(static_cast<std::size_t>(state.range(0)));
-  PoolCore core(Limits{.max_idle_conns = 0});
+/// A pool with `count` idle connections to each of the keys.
+void warm(PoolCore& core, const std::vector<Key>& keys, std::size_t count) {
+  Actions out;
+  ConnectionId connection = 0;
+  for (const Key& key : keys) {
+    const ConnectionId first = connection + 1;
+    for (std::size_t i = 0; i < count; ++i) core.acquire(++connection, key, {}, out);
+    for (ConnectionId c = first; c <= connection; ++c) core.dialled(c, {}, out);
+    for (ConnectionId c = first; c <= connection; ++c) core.release(c, std::nullopt, {}, out);
+    out.clear();
+  }
+}
+
+Limits unlimited_idle(std::size_t per_host) {
+  return {.max_idle_conns = 0, .max_idle_conns_per_host = static_cast<int>(per_host)};
+}
+
+/// One acquire and one release, the idle connections being all of one key: what a service with one upstream does.
+void reuse_one_key(benchmark::State& state) {
+  const auto idle = static_cast<std::size_t>(state.range(0));
+  const auto keys = make_keys(1);
+  PoolCore core(unlimited_idle(idle));
+  warm(core, keys, idle);
   Actions out;
   MonoTime now{};
-  RequestId request = 0;
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    core.acquire(++request, keys[i], now, out);
-    core.dialled(i + 1, now, out);
-    core.release(i + 1, std::nullopt, now, out);
+  RequestId request = 1'000'000;
+  for (auto _ : state) {
+    now += MonoTime(1000);
+    out.clear();
+    core.acquire(++request, keys[0], now, out);
+    core.release(std::get<Deliver>(out.back()).connection, std::nullopt, now, out);
   }
+}
+BENCHMARK(reuse_one_key)->Arg(1)->Arg(10)->Arg(100)->Arg(1000)->Arg(10'000);
+
+/// The same with one idle connection of each of so many keys, taken in turn: every access misses the cache.
+void reuse_each_key(benchmark::State& state) {
+  const auto keys = make_keys(static_cast<std::size_t>(state.range(0)));
+  PoolCore core(unlimited_idle(1));
+  warm(core, keys, 1);
+  Actions out;
+  MonoTime now{};
+  RequestId request = 1'000'000;
   std::size_t at = 0;
   for (auto _ : state) {
     now += MonoTime(1000);
@@ -37,29 +68,36 @@ void reuse(benchmark::State& state) {
     if (++at == keys.size()) at = 0;
   }
 }
-BENCHMARK(reuse)->Arg(1)->Arg(16)->Arg(1000);
+BENCHMARK(reuse_each_key)->Arg(1)->Arg(10)->Arg(100)->Arg(1000)->Arg(10'000);
 
 /// As many requests as range(0) wait for one of range(1) connections: one hand-over and one new place in the queue.
-void handoff(benchmark::State& state) {
+void handoff(benchmark::State& state, Explain explain, Limits limits) {
   const Key key = make_keys(1).front();
   const auto slots = static_cast<std::size_t>(state.range(1));
-  PoolCore core(Limits{.max_conns_per_host = slots});
+  (limits.max_total_conns != 0 ? limits.max_total_conns : limits.max_conns_per_host) = slots;
+  PoolCore core(limits);
   Actions out;
   MonoTime now{};
   RequestId request = 0;
-  for (std::size_t i = 0; i < slots; ++i) core.acquire(++request, key, now, out);
+  for (std::size_t i = 0; i < slots; ++i) core.acquire(++request, key, now, out, explain);
   for (ConnectionId c = 1; c <= slots; ++c) core.dialled(c, now, out);
-  for (std::int64_t i = 0; i < state.range(0); ++i) core.acquire(++request, key, now, out);
+  for (std::int64_t i = 0; i < state.range(0); ++i) core.acquire(++request, key, now, out, explain);
   ConnectionId connection = 1;
   for (auto _ : state) {
     now += MonoTime(1000);
     out.clear();
     core.release(connection, std::nullopt, now, out);
-    core.acquire(++request, key, now, out);
+    core.acquire(++request, key, now, out, explain);
     if (++connection > slots) connection = 1;
   }
 }
-BENCHMARK(handoff)->Args({1, 1})->Args({48, 16})->Args({1000, 16});
+void handoff_per_host(benchmark::State& state) { handoff(state, Explain::no, {}); }
+BENCHMARK(handoff_per_host)->Args({1, 1})->Args({10, 16})->Args({100, 16})->Args({1000, 16})->Args({10'000, 16});
+void handoff_total(benchmark::State& state) { handoff(state, Explain::no, {.max_total_conns = 1}); }
+BENCHMARK(handoff_total)->Args({1, 1})->Args({10, 16})->Args({100, 16})->Args({1000, 16})->Args({10'000, 16});
+/// With somebody who wants to know who held the slots.
+void handoff_explained(benchmark::State& state) { handoff(state, Explain::yes, {}); }
+BENCHMARK(handoff_explained)->Args({1, 1})->Args({48, 16})->Args({1000, 16})->Args({10'000, 16});
 
 /// Nothing is kept: a dial and a close for each request.
 void dial_and_close(benchmark::State& state) {
