@@ -109,6 +109,14 @@ std::string tls_text(const TlsFacts& tls) {
   return out;
 }
 
+std::string proxy_text(const ProxyFacts& proxy) {
+  const std::string what =
+      fmt::format("{} to {} through {}", proxy.kind == ProxyKind::socks5 ? "SOCKS5" : "CONNECT",
+                  proxy.target.value_or("an unknown target"), proxy.proxy.value_or("an unknown proxy"));
+  if (proxy.error) return what + " failed: " + *proxy.error;
+  return proxy.kind == ProxyKind::http && proxy.status ? fmt::format("{}: {}", what, *proxy.status) : what;
+}
+
 std::string closed_text(const ClosedFacts& closed) {
   std::string out = fmt::format("{}, by {}", to_string(closed.reason), to_string(closed.by));
   if (closed.how != CloseHow::unknown) out += fmt::format(", {}", to_string(closed.how));

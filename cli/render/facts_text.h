@@ -19,6 +19,7 @@ namespace conntrace::cli {
 [[nodiscard]] std::string exchange_text(const DnsExchange& exchange);
 [[nodiscard]] std::string connect_text(const ConnectAttempt& attempt);
 [[nodiscard]] std::string tls_text(const TlsFacts& tls);
+[[nodiscard]] std::string proxy_text(const ProxyFacts& proxy);
 [[nodiscard]] std::string earlier_text(const EarlierAttempt& attempt);
 /// "idle_timeout, by local, fin" with errno and "(inferred)" where they apply.
 [[nodiscard]] std::string closed_text(const ClosedFacts& closed);

@@ -104,7 +104,8 @@ Json object_of(Nulls nulls) {
   if (nulls == Nulls::shown) out["required"] = required;
   if constexpr (std::is_same_v<T, PhaseTimeline>) {
     out["allOf"] = Json::array({facts_rule<BlockedFacts>(Phase::blocked), facts_rule<DnsFacts>(Phase::dns),
-                                facts_rule<ConnectFacts>(Phase::connect), facts_rule<TlsFacts>(Phase::tls)});
+                                facts_rule<ConnectFacts>(Phase::connect), facts_rule<TlsFacts>(Phase::tls),
+                                facts_rule<ProxyFacts>(Phase::proxy)});
   }
   return out;
 }

@@ -23,6 +23,7 @@ Style style_of(Phase phase) {
     case Phase::blocked: return Style::red;
     case Phase::dns: return Style::magenta;
     case Phase::connect: return Style::yellow;
+    case Phase::proxy:
     case Phase::tls: return Style::blue;
     case Phase::send:
     case Phase::wait: return Style::green;
@@ -118,6 +119,8 @@ void render_phase_facts(const RequestTimeline& timeline, const TerminalOptions& 
       for (const ConnectAttempt& attempt : connect->attempts) fact(connect_text(attempt), options, out);
     } else if (const auto* tls = std::get_if<TlsFacts>(&phase.facts)) {
       fact(tls_text(*tls), options, out);
+    } else if (const auto* proxy = std::get_if<ProxyFacts>(&phase.facts)) {
+      fact(proxy_text(*proxy), options, out);
     }
   }
 }

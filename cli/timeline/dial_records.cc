@@ -84,16 +84,24 @@ void Engine::take_dial(const Event& event, HookPlace& place) {
     attempt->error_number = connected->error_number;
     if (!connected->local.empty()) attempt->socket->local = connected->local;
   } else if (const auto* hello = get_if<EventKind::tls_handshake_start>(event)) {
-    dial.tls_start_ns = now;
-    dial.tls_done_ns = 0;
-    dial.tls = TlsFacts{.server_name = said(hello->server_name)};
+    if (!dial.handshakes.empty() && dial.handshakes.back().start_ns == now) return;  // it came twice
+    dial.handshakes.push_back({.start_ns = now, .facts = {.server_name = said(hello->server_name)}});
   } else if (const auto* tls = get_if<EventKind::tls_handshake_done>(event)) {
-    dial.tls_done_ns = now;
-    dial.tls.version = said(tls->version);
-    dial.tls.cipher = said(tls->cipher);
-    dial.tls.alpn = said(tls->alpn);
-    dial.tls.error = said(tls->error);
-    if (tls->error.empty()) dial.tls.resumed = tls->resumed;
+    if (dial.handshakes.empty()) return;
+    DialState::Handshake& handshake = dial.handshakes.back();
+    handshake.done_ns = now;
+    handshake.facts.version = said(tls->version);
+    handshake.facts.cipher = said(tls->cipher);
+    handshake.facts.alpn = said(tls->alpn);
+    handshake.facts.error = said(tls->error);
+    if (tls->error.empty()) handshake.facts.resumed = tls->resumed;
+  } else if (const auto* asked = get_if<EventKind::proxy_connect_start>(event)) {
+    dial.proxy_start_ns = now;
+    dial.proxy = {.proxy = said(asked->proxy), .target = said(asked->target), .kind = asked->proxy_kind};
+  } else if (const auto* answered = get_if<EventKind::proxy_connect_done>(event)) {
+    dial.proxy_done_ns = now;
+    if (answered->status != 0) dial.proxy.status = answered->status;
+    dial.proxy.error = said(answered->error);
   } else if (const auto* dialled = get_if<EventKind::dial_done>(event)) {
     dial.done_ns = now;
     dial.error = dialled->error;

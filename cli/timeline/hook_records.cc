@@ -85,7 +85,9 @@ Engine::HookPlace Engine::place_of(const Event& event, const Process& process) {
       place.request = nullptr;
     }
     // Dials outlive the request that began them; what they say later is of the connection only.
-    const bool of_dial = event.kind() >= EventKind::why_new && event.kind() <= EventKind::dial_done;
+    const bool of_dial = (event.kind() >= EventKind::why_new && event.kind() <= EventKind::dial_done) ||
+                         event.kind() == EventKind::proxy_connect_start ||
+                         event.kind() == EventKind::proxy_connect_done || event.kind() == EventKind::tls_message;
     const bool of_connection = of_dial || event.kind() == EventKind::conn_closed;
     const bool done =
         !place.request && std::ranges::find(process->done_requests, header.request) != process->done_requests.end();

@@ -157,10 +157,26 @@ struct TlsFacts {
   }
 };
 
+/// What an http proxy (CONNECT) or a SOCKS5 proxy was asked for.
+struct ProxyFacts {
+  std::optional<std::string> proxy;
+  std::optional<std::string> target;
+  ProxyKind kind = ProxyKind::http;
+  std::optional<int> status;
+  std::optional<std::string> error;
+  static constexpr auto fields() {
+    return std::tuple{Field{"proxy", &ProxyFacts::proxy, "its URL, without credentials"},
+                      Field{"target", &ProxyFacts::target, "host:port"},
+                      Field{"proxy_kind", &ProxyFacts::kind, "how it was asked"},
+                      Field{"status", &ProxyFacts::status, "HTTP status or SOCKS5 reply; null: none was seen"},
+                      Field{"error", &ProxyFacts::error, "why there is no way"}};
+  }
+};
+
 /// One phase. In JSON the facts follow name, start_ns and duration_ns in the same object; send, wait, receive and
 /// body_held have none. Facts and name agree: blocked has BlockedFacts, and so on.
 struct PhaseTimeline {
-  using Facts = std::variant<std::monostate, BlockedFacts, DnsFacts, ConnectFacts, TlsFacts>;
+  using Facts = std::variant<std::monostate, BlockedFacts, DnsFacts, ConnectFacts, TlsFacts, ProxyFacts>;
   Phase name = Phase::none;
   std::uint64_t start_ns = 0;
   std::uint64_t duration_ns = 0;

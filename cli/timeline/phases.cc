@@ -114,8 +114,18 @@ void PhaseMaker::add_dial(const DialState& dial, std::uint64_t from_ns) {
     const std::uint64_t start = dial.tries.front().start_ns;
     if (waited(start, stop(connected_ns))) add(Phase::connect, begin(start), stop(connected_ns), connect_of(dial));
   }
-  if (waited(dial.tls_start_ns, stop(dial.tls_done_ns)))
-    add(Phase::tls, begin(dial.tls_start_ns), stop(dial.tls_done_ns), dial.tls);
+  const auto add_handshake = [&](const DialState::Handshake& handshake) {
+    if (waited(handshake.start_ns, stop(handshake.done_ns)))
+      add(Phase::tls, begin(handshake.start_ns), stop(handshake.done_ns), handshake.facts);
+  };
+  for (const DialState::Handshake& handshake : dial.handshakes) {
+    if (handshake.start_ns < dial.proxy_start_ns) add_handshake(handshake);
+  }
+  if (waited(dial.proxy_start_ns, stop(dial.proxy_done_ns)))
+    add(Phase::proxy, begin(dial.proxy_start_ns), stop(dial.proxy_done_ns), dial.proxy);
+  for (const DialState::Handshake& handshake : dial.handshakes) {
+    if (handshake.start_ns >= dial.proxy_start_ns) add_handshake(handshake);
+  }
 }
 
 DnsFacts PhaseMaker::dns_of(const DialState& dial) const {

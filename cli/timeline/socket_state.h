@@ -138,9 +138,16 @@ struct DialState {
   std::uint64_t resolver_start_ns = 0;
   std::uint64_t resolver_end_ns = 0;
   std::vector<ConnectTry> tries;
-  std::uint64_t tls_start_ns = 0;
-  std::uint64_t tls_done_ns = 0;
-  TlsFacts tls;
+  /// With an https proxy, with the target, or both in this order.
+  struct Handshake {
+    std::uint64_t start_ns = 0;
+    std::uint64_t done_ns = 0;
+    TlsFacts facts;
+  };
+  std::vector<Handshake> handshakes;
+  std::uint64_t proxy_start_ns = 0;
+  std::uint64_t proxy_done_ns = 0;
+  ProxyFacts proxy;
   std::uint64_t done_ns = 0;
   std::string error;
   std::shared_ptr<SocketState> socket;  ///< the one that became the connection

@@ -93,6 +93,7 @@ void read(const Json& json, T& out) {
       case Phase::dns: return read_fields(json, out.facts.template emplace<DnsFacts>());
       case Phase::connect: return read_fields(json, out.facts.template emplace<ConnectFacts>());
       case Phase::tls: return read_fields(json, out.facts.template emplace<TlsFacts>());
+      case Phase::proxy: return read_fields(json, out.facts.template emplace<ProxyFacts>());
       case Phase::none:
       case Phase::send:
       case Phase::wait:

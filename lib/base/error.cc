@@ -32,6 +32,8 @@ class ConntraceCategory final : public std::error_category {
       case Errc::too_many_redirects: return "too many redirects";
       case Errc::exceeds_burst: return "more than the rate limit's burst";
       case Errc::rate_limited: return "the rate limit would allow it only after the deadline";
+      case Errc::proxy_refused: return "the proxy refused";
+      case Errc::not_tls: return "server gave HTTP response to HTTPS client";
     }
     return "unknown error";
   }

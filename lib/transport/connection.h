@@ -71,14 +71,19 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void connect(const std::vector<std::string>& addresses);
   void on_resolved(const Resolved& resolved, bool coalesced);
   void on_connect_start(const ConnectAttempt& attempt, MonoTime at) override;
-  void on_connect_done(const ConnectAttempt& attempt, bool connected, int error_number, MonoTime at) override;
-  void on_tls_start(MonoTime at) override;
-  void on_tls_done(const TlsFacts& facts, const std::string& error, MonoTime at) override;
+  void on_connect_done(const ConnectAttempt& attempt) override;
+  void on_proxy_start(MonoTime at) override;
+  void on_proxy_done(int status, const std::string& error, MonoTime at) override;
+  void on_tls_start(const TlsPeer& peer, MonoTime at) override;
+  void on_tls_message(const TlsPeer& peer, const TlsMessage& message) override;
+  void on_tls_done(const TlsPeer& peer, const TlsFacts& facts, const std::string& error, MonoTime at) override;
   void on_no_descriptor(int error_number) override;
+  [[nodiscard]] std::optional<PortUse> port_use(const std::string& ip_port) override;
   void on_dialled(Stream stream, const ConnectAttempt& attempt) override;
   void on_dial_failed(Error error) override;
   void end_dial(std::optional<Error> error);
-  void limit_dial(MonoTime timeout, const char* what, EventLoop::Timer& timer);
+  [[nodiscard]] Result<void> ask_connect_header(Headers& header);
+  void limit_dial(MonoTime timeout, const std::string& what, EventLoop::Timer& timer);
   void tell_dns_done(const Resolved& resolved, const std::string& error, bool coalesced);
   [[nodiscard]] RequestState* dialler() const;
 
@@ -147,7 +152,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   bool dns_told_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for lookups that outlive the dial
   EventLoop::Timer dial_timer_{};
-  EventLoop::Timer tls_timer_{};
+  EventLoop::Timer tls_timer_{};  ///< of TLS, or of the proxy's part before it
   // life
   Stream stream_;
   std::uint64_t cookie_ = 0;

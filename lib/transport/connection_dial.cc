@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection while it is being made: name, sockets, TLS.
+// A connection while it is being made: name, sockets, proxy, TLS.
 #include <fmt/format.h>
+#include <openssl/x509_vfy.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "transport/connection.h"
 #include "transport/engine.h"
@@ -26,7 +28,7 @@ void Connection::begin_dial() {
     end_dial(std::move(shortage));
     return;
   }
-  limit_dial(engine_.options.dial_timeout, "dial", dial_timer_);
+  limit_dial(engine_.options.dial_timeout, "dial " + target->hop, dial_timer_);
   if (target->hop_is_address) {
     connect({});
     return;
@@ -68,21 +70,37 @@ void Connection::tell_dns_done(const Resolved& resolved, const std::string& erro
 
 void Connection::connect(const std::vector<std::string>& addresses) {
   enter_dial(Phase::connect);
-  dial_ = engine_.dialer.start({.scheme = target->scheme,
-                                .host = target->host,
-                                .host_port = target->host_port,
-                                .port = target->port,
-                                .addresses = addresses,
-                                .verify_peer = engine_.options.tls.verify,
-                                .ca_file = engine_.options.tls.ca_file},
-                               *this);
+  DialPlan plan{.target = target, .addresses = addresses, .connect_header = engine_.options.proxy_connect_header};
+  if (dial_timer_ != EventLoop::Timer{}) plan.connect_limit = std::max(dial_timer_.first - mono_now(), MonoTime(1));
+  if (auto usable = ask_connect_header(plan.connect_header); !usable) {
+    end_dial(std::move(usable).error());
+    return;
+  }
+  dial_ = engine_.dialer.start(std::move(plan), *this);
 }
 
-void Connection::limit_dial(MonoTime timeout, const char* what, EventLoop::Timer& timer) {
+Result<void> Connection::ask_connect_header(Headers& header) {
+  if (!target->tunnelled()) return {};
+  constexpr std::size_t kMaxSocksName = 255;  // RFC 1928 section 5
+  if (target->proxy->is_socks() && target->host.size() > kMaxSocksName) {
+    return Failure(make_error(Errc::invalid_request, "a host name of more than 255 bytes through SOCKS5"));
+  }
+  if (engine_.options.get_proxy_connect_header) {
+    Result<Headers> given = Failure(make_error(Errc::invalid_request, "get_proxy_connect_header threw"));
+    engine_.hooks.guard([&] { given = engine_.options.get_proxy_connect_header(*target->proxy, target->host_port); });
+    if (!given) return Failure(std::move(given).error());
+    header = *std::move(given);
+  }
+  return http::check_request({.method = "CONNECT", .headers = header});
+}
+
+void Connection::limit_dial(MonoTime timeout, const std::string& what, EventLoop::Timer& timer) {
+  engine_.loop.cancel_timer(timer);
+  timer = {};
   if (timeout.count() <= 0) return;
   timer = engine_.loop.set_timer(mono_now() + timeout, [this, what, &timer] {
     timer = {};
-    abort_dial(make_error(Errc::timeout, fmt::format("{} {}", what, target->host_port), dial_phase));
+    abort_dial(make_error(Errc::timeout, what, dial_phase));
     engine_.drain();
   });
 }
@@ -90,7 +108,14 @@ void Connection::limit_dial(MonoTime timeout, const char* what, EventLoop::Timer
 void Connection::abort_dial(Error error) {
   if (!dialling()) return;
   if (dial_phase == Phase::dns && !dns_told_) tell_dns_done({}, error.message(), false);
-  dial_.reset();
+  if (dial_ != nullptr) {
+    const bool timed_out = error.code == Errc::timeout;
+    dial_->abort(timed_out ? ConnectOutcome::timed_out : ConnectOutcome::abandoned, timed_out ? ETIMEDOUT : ECANCELED,
+                 error.message());
+    if (dial_phase == Phase::connect && timed_out) {
+      error.context += dial_->attempts().empty() ? "" : " (" + dial_->attempts().described() + ")";
+    }
+  }
   end_dial(std::move(error));
 }
 
@@ -106,40 +131,105 @@ void Connection::on_connect_start(const ConnectAttempt& attempt, MonoTime at) {
       at);
 }
 
-void Connection::on_connect_done(const ConnectAttempt& attempt, bool connected, int error_number, MonoTime at) {
-  cookie_ = attempt.cookie;
-  const std::string error = connected           ? std::string()
-                            : error_number != 0 ? std::strerror(error_number)
-                                                : std::string("failed; libcurl does not say why");
+void Connection::on_connect_done(const ConnectAttempt& attempt) {
+  const bool connected = attempt.outcome == ConnectOutcome::connected;
+  if (connected) {
+    engine_.loop.cancel_timer(dial_timer_);
+    dial_timer_ = {};
+  }
+  const std::uint64_t before = std::exchange(cookie_, attempt.cookie);
   engine_.fire<&ClientTrace::connect_done>(
       dialler(), this,
       [&] {
-        return ConnectDoneInfo{.network = attempt.ipv6 ? "tcp6" : "tcp4",
-                               .address = attempt.address,
-                               .local = attempt.local,
-                               .error = error,
-                               .error_number = connected ? 0 : error_number};
+        ConnectDoneInfo info{.network = attempt.ipv6 ? "tcp6" : "tcp4",
+                             .address = attempt.address,
+                             .local = attempt.local,
+                             .error_number = attempt.error_number,
+                             .outcome = attempt.outcome};
+        engine_.scratch_text = connected ? std::string() : attempt.what();
+        info.error = engine_.scratch_text;
+        if (attempt.ports) {
+          info.local_ports = attempt.ports->local_ports;
+          info.sockets_to_address = attempt.ports->sockets;
+        }
+        return info;
+      },
+      attempt.ended);
+  if (!connected) cookie_ = before;  // a loser's end may come after the winner's
+}
+
+std::optional<PortUse> Connection::port_use(const std::string& ip_port) { return engine_.dialer.ports_to(ip_port); }
+
+void Connection::on_proxy_start(MonoTime at) {
+  enter_dial(Phase::proxy);
+  limit_dial(engine_.options.proxy_connect_timeout,
+             fmt::format("{} through {}", target->host_port, target->proxy->redacted()), tls_timer_);
+  engine_.fire<&ClientTrace::proxy_connect_start>(
+      dialler(), this,
+      [&] {
+        engine_.scratch_text = target->proxy->redacted();
+        return ProxyConnectStartInfo{.proxy = engine_.scratch_text,
+                                     .target = target->host_port,
+                                     .proxy_kind = target->proxy->is_socks() ? ProxyKind::socks5 : ProxyKind::http};
       },
       at);
 }
 
-void Connection::on_tls_start(MonoTime at) {
-  enter_dial(Phase::tls);
-  limit_dial(engine_.options.tls_handshake_timeout, "TLS handshake with", tls_timer_);
-  engine_.fire<&ClientTrace::tls_handshake_start>(
+void Connection::on_proxy_done(int status, const std::string& error, MonoTime at) {
+  engine_.fire<&ClientTrace::proxy_connect_done>(
       dialler(), this,
-      [&] { return TlsHandshakeStartInfo{.server_name = target->is_address ? Text() : Text(target->host)}; }, at);
+      [&] {
+        engine_.scratch_text = target->proxy->redacted();
+        return ProxyConnectDoneInfo{.proxy = engine_.scratch_text,
+                                    .target = target->host_port,
+                                    .proxy_kind = target->proxy->is_socks() ? ProxyKind::socks5 : ProxyKind::http,
+                                    .status = status,
+                                    .error = error};
+      },
+      at);
 }
 
-void Connection::on_tls_done(const TlsFacts& facts, const std::string& error, MonoTime at) {
+void Connection::on_tls_start(const TlsPeer& peer, MonoTime at) {
+  enter_dial(Phase::tls);
+  limit_dial(engine_.options.tls_handshake_timeout, "TLS handshake with " + peer.host_port, tls_timer_);
+  engine_.fire<&ClientTrace::tls_handshake_start>(
+      dialler(), this, [&] { return TlsHandshakeStartInfo{.server_name = peer.server_name, .proxy = peer.proxy}; }, at);
+}
+
+void Connection::on_tls_message(const TlsPeer& peer, const TlsMessage& message) {
+  engine_.fire<&ClientTrace::tls_message>(dialler(), this, [&] {
+    return TlsMessageInfo{.message = message.name,
+                          .sent = message.sent,
+                          .bytes = static_cast<std::uint32_t>(message.bytes),
+                          .proxy = peer.proxy};
+  });
+}
+
+void Connection::on_tls_done(const TlsPeer& peer, const TlsFacts& facts, const std::string& error, MonoTime at) {
+  CertificateFacts certificate;
   engine_.fire<&ClientTrace::tls_handshake_done>(
       dialler(), this,
       [&] {
-        return TlsHandshakeDoneInfo{.version = facts.version,
-                                    .cipher = facts.cipher,
-                                    .alpn = facts.alpn,
-                                    .resumed = facts.resumed,
-                                    .error = error};
+        TlsHandshakeDoneInfo info{.version = facts.version,
+                                  .cipher = facts.cipher,
+                                  .alpn = facts.alpn,
+                                  .resumed = facts.resumed,
+                                  .error = error,
+                                  .server_name = peer.server_name,
+                                  .proxy = peer.proxy,
+                                  .chain_length = facts.chain_length,
+                                  .verify_code = facts.verify_code};
+        if (facts.verify_code != 0) info.verify_error = X509_verify_cert_error_string(facts.verify_code);
+        if (facts.certificate == nullptr) return info;
+        certificate = certificate_facts(facts.certificate.get());
+        engine_.scratch_texts.assign(certificate.names.begin(), certificate.names.end());
+        info.subject = certificate.subject;
+        info.issuer = certificate.issuer;
+        info.subject_alt_names = engine_.scratch_texts;
+        info.not_before = certificate.not_before;
+        info.not_after = certificate.not_after;
+        info.fingerprint_sha256 = certificate.fingerprint;
+        return info;
       },
       at);
 }
@@ -170,13 +260,21 @@ void Connection::end_dial(std::optional<Error> error) {
   dial_timer_ = tls_timer_ = {};
   dial_ended_ = true;
   dial_phases.enter(Phase::none, mono_now());
-  engine_.bury(std::move(dial_));  // it may be the one that calls
   const std::string message = error ? error->message() : std::string();
+  std::vector<std::string> tried;
   engine_.fire<&ClientTrace::dial_done>(dialler(), this, [&] {
-    return DialDoneInfo{.error = message,
-                        .phase = error ? error->phase : Phase::none,
-                        .duration_ns = static_cast<std::uint64_t>((mono_now() - dial_start_).count())};
+    DialDoneInfo info{.error = message,
+                      .phase = error ? error->phase : Phase::none,
+                      .duration_ns = static_cast<std::uint64_t>((mono_now() - dial_start_).count())};
+    if (dial_ == nullptr) return info;
+    info.attempts = dial_->attempts().count();
+    info.attempts_failed = info.attempts - (dial_->attempts().winner() != nullptr ? 1 : 0);
+    tried = dial_->attempts().each();
+    engine_.scratch_texts.assign(tried.begin(), tried.end());
+    info.tried = engine_.scratch_texts;
+    return info;
   });
+  engine_.bury(std::move(dial_));  // it may be the one that calls
   if (error) {
     dial_error = std::move(error);
     engine_.dial_failed(*this);

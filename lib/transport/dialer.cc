@@ -10,24 +10,50 @@
 
 namespace conntrace::transport {
 
+namespace {
+
+/// The same trust, but nothing that is meant for targets: who we are, their name, their key.
+TlsOptions for_proxies(TlsOptions options) {
+  options.certificate_file.clear();
+  options.certificate_pem.clear();
+  options.key_file.clear();
+  options.key_pem.clear();
+  options.key_password.clear();
+  options.server_name.clear();
+  options.pinned_public_key.clear();
+  return options;
+}
+
+constexpr std::chrono::seconds kPortUseAge(1);
+
+}  // namespace
+
 /// A descriptor that libcurl wants watched while it dials.
 class Dialer::Watch final : public IoHandler {
  public:
-  Watch(Dialer& dialer, curl_socket_t fd) : dialer_(dialer), fd_(fd) {}
+  Watch(Dialer& dialer, CURL* easy, curl_socket_t fd) : dialer_(dialer), easy_(easy), fd_(fd) {}
+  void belong_to(CURL* easy) { easy_ = easy; }
   void on_io(std::uint32_t epoll_events) override {
     int events = 0;
     if ((epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) events |= CURL_CSELECT_IN;
     if ((epoll_events & EPOLLOUT) != 0) events |= CURL_CSELECT_OUT;
     if ((epoll_events & EPOLLERR) != 0) events |= CURL_CSELECT_ERR;
+    dialer_.look(easy_, fd_);
     dialer_.act(fd_, events);  // may destroy this
   }
 
  private:
   Dialer& dialer_;
+  CURL* easy_;
   curl_socket_t fd_;
 };
 
-Dialer::Dialer(EventLoop& loop) : loop_(loop) {
+Dialer::Dialer(EventLoop& loop, const TransportOptions& options)
+    : loop_(loop),
+      options_(options),
+      proxy_tls_(options.proxy_tls ? *options.proxy_tls : for_proxies(options.tls)),
+      sessions_(options.tls.max_sessions),
+      proxy_sessions_(proxy_tls_.max_sessions) {
   static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
   multi_.reset(curl_multi_init());
   if (global != CURLE_OK || multi_ == nullptr) throw std::system_error(ENOMEM, std::system_category(), "libcurl");
@@ -53,14 +79,8 @@ Ending Dialer::close_tls(CURL* easy) {
 
 int Dialer::socket_callback(CURL* easy, curl_socket_t fd, int what, void* self, void*) noexcept {
   auto* dialer = static_cast<Dialer*>(self);
-  if (what == CURL_POLL_REMOVE) {
-    const auto dial = dialer->dials_.find(easy);
-    if (dial != dialer->dials_.end()) {
-      dial->second->on_unwatched(fd);
-      dialer->unsettled_.push_back(easy);
-    }
-  }
-  return dialer->watch(fd, what);
+  if (dialer->dials_.contains(easy)) dialer->unsettled_.push_back(easy);
+  return dialer->watch(easy, fd, what);
 }
 
 int Dialer::timer_callback(CURLM*, long timeout_ms, void* self) noexcept {
@@ -78,7 +98,7 @@ int Dialer::close_callback(void* self, curl_socket_t fd) noexcept {
   return 0;
 }
 
-int Dialer::watch(curl_socket_t fd, int what) {
+int Dialer::watch(CURL* easy, curl_socket_t fd, int what) {
   const auto known = watches_.find(fd);
   if (what == CURL_POLL_REMOVE) {
     if (known == watches_.end()) return 0;
@@ -90,11 +110,12 @@ int Dialer::watch(curl_socket_t fd, int what) {
   if ((what & CURL_POLL_IN) != 0) events |= EPOLLIN;
   if ((what & CURL_POLL_OUT) != 0) events |= EPOLLOUT;
   if (known != watches_.end()) {
+    known->second->belong_to(easy);
     if (loop_.modify(fd, events, known->second.get())) return 0;
     // The number is there, the registration is not: the socket was closed behind us and its number given again.
     return loop_.add(fd, events, known->second.get()) ? 0 : -1;
   }
-  auto watch = std::make_unique<Watch>(*this, fd);
+  auto watch = std::make_unique<Watch>(*this, easy, fd);
   if (!loop_.add(fd, events, watch.get())) return -1;
   watches_.emplace(fd, std::move(watch));
   return 0;
@@ -107,14 +128,26 @@ void Dialer::set_timer(long timeout_ms) {
   timer_ = loop_.set_timer(mono_now() + std::chrono::milliseconds(timeout_ms), [this] { act(CURL_SOCKET_TIMEOUT, 0); });
 }
 
+void Dialer::look(CURL* easy, curl_socket_t fd) {
+  if (const auto dial = dials_.find(easy); dial != dials_.end()) dial->second->look(fd);
+}
+
 void Dialer::act(curl_socket_t fd, int events) {
   int running = 0;
   curl_multi_socket_action(multi_.get(), fd, events, &running);
   collect();
 }
 
+std::optional<PortUse> Dialer::ports_to(const std::string& ip_port) {
+  const MonoTime now = mono_now();
+  if (known_ports_.ip_port != ip_port || known_ports_.at + kPortUseAge < now) {
+    known_ports_ = {ip_port, now, port_use(ip_port)};
+  }
+  return known_ports_.use;
+}
+
 void Dialer::collect() {
-  // Dials that ended are told so after the others' attempts are settled: telling may start or abort dials.
+  // Dials that ended are told so after all attempts are settled: telling may start or abort dials.
   std::vector<std::pair<CURL*, CURLcode>> ended;
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &left)) {

@@ -9,61 +9,27 @@
 
 #include "base/curl_handles.h"
 #include "conntrace/clock.h"
-#include "conntrace/error.h"
+#include "conntrace/transport.h"
+#include "transport/destination.h"
+#include "transport/dial_observer.h"
 #include "transport/event_loop.h"
+#include "transport/local_ports.h"
 #include "transport/stream.h"
+#include "transport/tls_sessions.h"
 
 namespace conntrace::transport {
 
 struct DialPlan {
-  std::string scheme;
-  std::string host;       ///< for SNI and certificate checks
-  std::string host_port;  ///< IPv6 in brackets
-  std::uint16_t port = 0;
-  std::vector<std::string> addresses;  ///< resolved, in the order to try; empty: the host is an address
-  bool verify_peer = true;
-  std::string ca_file;
-};
-
-/// One socket of a dial; Happy Eyeballs (RFC 8305) may open several.
-struct ConnectAttempt {
-  int fd = -1;
-  std::uint64_t cookie = 0;
-  std::string address;  ///< ip:port
-  std::string local;    ///< ip:port, once connected
-  bool ipv6 = false;
-  MonoTime ended{};   ///< when libcurl let go of it, or saw it connected
-  bool done = false;  ///< on_connect_done was called
-};
-
-struct TlsFacts {
-  std::string version;
-  std::string cipher;
-  std::string alpn;
-  bool resumed = false;
-};
-
-/// Hears of one dial. Calls come on the loop's thread; those of one dial end with on_dialled or on_dial_failed.
-class DialObserver {
- public:
-  virtual void on_connect_start(const ConnectAttempt& attempt, MonoTime at) = 0;
-  /// error_number 0 with connected false: libcurl does not say why.
-  virtual void on_connect_done(const ConnectAttempt& attempt, bool connected, int error_number, MonoTime at) = 0;
-  virtual void on_tls_start(MonoTime at) = 0;
-  virtual void on_tls_done(const TlsFacts& facts, const std::string& error, MonoTime at) = 0;
-  /// socket(2) failed for want of descriptors.
-  virtual void on_no_descriptor(int error_number) = 0;
-  virtual void on_dialled(Stream stream, const ConnectAttempt& attempt) = 0;
-  virtual void on_dial_failed(Error error) = 0;
-
- protected:
-  ~DialObserver() = default;
+  std::shared_ptr<const Destination> target;
+  std::vector<std::string> addresses;  ///< of the first hop, in the order to try; empty: the hop is an address
+  Headers connect_header;              ///< for CONNECT
+  MonoTime connect_limit{};            ///< for all addresses together; 0: none
 };
 
 class Dial;
 
-/// Makes connections: libcurl does Happy Eyeballs, TLS and certificate checks (CURLOPT_CONNECT_ONLY, one multi, one
-/// share per dial); what it made is then ours.
+/// Makes connections: libcurl does Happy Eyeballs, proxies, TLS and certificate checks (CURLOPT_CONNECT_ONLY, one
+/// multi, one share per dial); what it made is then ours.
 ///
 /// A plain socket is taken out of libcurl in CLOSESOCKETFUNCTION; a TLS connection keeps its handle.
 ///
@@ -72,7 +38,8 @@ class Dial;
 ///            looking at their sockets.
 class Dialer {
  public:
-  explicit Dialer(EventLoop& loop);
+  /// The options must outlive it.
+  Dialer(EventLoop& loop, const TransportOptions& options);
   ~Dialer();
 
   /// Begins. The observer must live until it was told the end, or the Dial is destroyed, which aborts it.
@@ -80,6 +47,8 @@ class Dialer {
 
   /// For Stream: ends a TLS connection.
   Ending close_tls(CURL* easy);
+  /// port_use, at most once a second for one ip:port: a client that is out of ports dials often.
+  [[nodiscard]] std::optional<PortUse> ports_to(const std::string& ip_port);
 
  private:
   friend class Dial;
@@ -89,16 +58,26 @@ class Dialer {
   static int timer_callback(CURLM* multi, long timeout_ms, void* self) noexcept;
   static int close_callback(void* self, curl_socket_t fd) noexcept;
 
-  int watch(curl_socket_t fd, int what);
+  int watch(CURL* easy, curl_socket_t fd, int what);
   void set_timer(long timeout_ms);
   void act(curl_socket_t fd, int events);
+  void look(CURL* easy, curl_socket_t fd);
   void collect();
 
   EventLoop& loop_;
   CurlMulti multi_;
   std::unordered_map<curl_socket_t, std::unique_ptr<Watch>> watches_;
   std::unordered_map<CURL*, Dial*> dials_;
-  std::vector<CURL*> unsettled_;  ///< dials with a socket that libcurl has let go of
+  std::vector<CURL*> unsettled_;  ///< dials that libcurl has worked on in this turn
+  const TransportOptions& options_;
+  TlsOptions proxy_tls_;
+  TlsSessions sessions_;
+  TlsSessions proxy_sessions_;
+  struct KnownPorts {
+    std::string ip_port;
+    MonoTime at{};
+    std::optional<PortUse> use;
+  } known_ports_;
   EventLoop::Timer timer_{};
   curl_socket_t keep_open_ = CURL_SOCKET_BAD;
   Ending last_ending_ = {};

@@ -22,7 +22,7 @@ Engine::Engine(TransportOptions transport_options, EventLoop& event_loop)
     : options(std::move(transport_options)),
       loop(event_loop),
       hooks(options.trace),
-      dialer(loop),
+      dialer(loop, options),
       resolver(loop,
                {.threads = options.resolver_threads, .max_queue = options.resolver_queue, .name = "conntrace-dns"}),
       gate(std::make_shared<LoopGate>(loop)),

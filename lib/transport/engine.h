@@ -91,6 +91,7 @@ class Engine {
   MonoTime turn_start{};  ///< events that came before it have been handled
   std::string read_buffer;
   std::vector<Text> scratch_texts;  ///< for lists in payloads
+  std::string scratch_text;         ///< for a text that is made for a payload
 
  private:
   void start(std::unique_ptr<RequestState> owned);

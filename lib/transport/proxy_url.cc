@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 
 #include <algorithm>
 #include <cctype>
@@ -9,6 +7,7 @@
 
 #include "base/curl_handles.h"
 #include "conntrace/proxy.h"
+#include "transport/socket_facts.h"
 
 namespace conntrace {
 namespace {
@@ -29,11 +28,6 @@ Failure bad_proxy(std::string_view url, std::string_view why) {
   const std::size_t at = url.rfind('@');
   const std::string shown = at == std::string_view::npos ? std::string(url) : "***" + std::string(url.substr(at));
   return Failure(make_error(Errc::invalid_request, fmt::format("proxy \"{}\": {}", shown, why)));
-}
-
-bool is_ip_address(const std::string& host) {
-  in6_addr buffer;
-  return inet_pton(AF_INET, host.c_str(), &buffer) == 1 || inet_pton(AF_INET6, host.c_str(), &buffer) == 1;
 }
 
 std::uint16_t default_port(const ProxyUrl& proxy) {
@@ -67,7 +61,7 @@ Result<ProxyUrl> parse_proxy_url(std::string_view url) {
   if (host.empty()) return bad_proxy(url, "no host");
   const std::string bracketed = host;
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  proxy.is_address = is_ip_address(host);
+  proxy.is_address = transport::is_ip_address(host);
   const auto port = part(parsed.get(), CURLUPART_PORT);
   proxy.port = port ? static_cast<std::uint16_t>(std::strtoul(port->c_str(), nullptr, 10)) : default_port(proxy);
   proxy.host_port = fmt::format("{}:{}", bracketed, proxy.port);

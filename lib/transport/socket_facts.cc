@@ -27,6 +27,11 @@ std::uint64_t current_netns() {
   return stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
 }
 
+bool is_ip_address(const std::string& host) {
+  in6_addr buffer;
+  return inet_pton(AF_INET, host.c_str(), &buffer) == 1 || inet_pton(AF_INET6, host.c_str(), &buffer) == 1;
+}
+
 std::string format_address(const sockaddr* address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (address->sa_family == AF_INET) {

@@ -15,6 +15,8 @@ namespace conntrace::transport {
 /// Inode of the calling thread's network namespace; 0 if /proc is not there.
 [[nodiscard]] std::uint64_t current_netns();
 
+/// A literal, without brackets.
+[[nodiscard]] bool is_ip_address(const std::string& host);
 /// ip:port or [ip6]:port, IPv4-mapped addresses as IPv4; empty for other families.
 [[nodiscard]] std::string format_address(const sockaddr* address);
 [[nodiscard]] std::string local_address(int fd);

@@ -9,6 +9,7 @@
 #include "conntrace/ids.h"
 #include "conntrace/pool_events.h"
 #include "conntrace/request_events.h"
+#include "conntrace/tls_events.h"
 
 namespace conntrace {
 
@@ -28,13 +29,14 @@ using Hook = std::function<void(const HookContext&, const Info&)>;
 /// Hooks of one request, or of all requests and connections of a Transport. Any may be empty.
 ///
 ///     get_conn ( queue_enter queue_leave )? ( why_new ( dns_start dns_done )? ( connect_start connect_done )*
+///       ( tls_handshake_start tls_handshake_done )? ( proxy_connect_start proxy_connect_done )?
 ///       ( tls_handshake_start tls_handshake_done )? dial_done )? ( got_conn | get_conn_failed )
 ///     wrote_header_field* wrote_headers wait_100_continue? wrote_request
 ///     got_first_response_byte ( got_100_continue? got_1xx_response )* response_head body_done put_idle_conn?
 ///     body_closed request_done
 ///
 /// Every start has exactly one done, on every path: request_start/request_done, get_conn/(got_conn or get_conn_failed)
-/// of one attempt, queue_enter/queue_leave, why_new/dial_done, dns, connect and tls starts and dones.
+/// of one attempt, queue_enter/queue_leave, why_new/dial_done, dns, connect, proxy_connect and tls starts and dones.
 ///
 /// Threading: hooks run on the transport's thread, one at a time, and never under a lock.
 /// Blocking:  a hook that takes long delays every request of the transport.
@@ -64,10 +66,18 @@ struct ClientTrace {
   Hook<ConnectStartInfo> connect_start;
   /// Once for each connect_start, losers and cancelled ones included.
   Hook<ConnectDoneInfo> connect_done;
-  /// When the ClientHello is about to be made.
+  /// When the CONNECT was written to the proxy, or, for SOCKS5, when the connection to it is there. Not for http://
+  /// targets of an http proxy: nothing is asked of it before the request.
+  Hook<ProxyConnectStartInfo> proxy_connect_start;
+  /// When the head of its 2xx reply is complete, or it failed. SOCKS5: when what follows begins.
+  Hook<ProxyConnectDoneInfo> proxy_connect_done;
+  /// When the ClientHello is about to be made. Twice for an https proxy and an https target.
   Hook<TlsHandshakeStartInfo> tls_handshake_start;
-  /// When the handshake succeeded or failed.
+  /// When the handshake succeeded, its certificate included, or failed.
   Hook<TlsHandshakeDoneInfo> tls_handshake_done;
+  /// With TransportOptions::tls_messages, for each message between tls_handshake_start and _done. Session tickets of
+  /// TLS 1.3 come later and are not told.
+  Hook<TlsMessageInfo> tls_message;
   /// When the connection is usable, or the dial failed.
   Hook<DialDoneInfo> dial_done;
   /// When the request has its connection. Never after a failure: then get_conn_failed.

@@ -77,34 +77,47 @@ struct ConnectDoneInfo {
   Text local;
   Text error;
   int error_number = 0;
+  ConnectOutcome outcome = ConnectOutcome::unknown;
+  std::optional<std::uint64_t> local_ports;
+  std::optional<std::uint64_t> sockets_to_address;
   static constexpr auto fields() {
     return std::tuple{Field{"network", &ConnectDoneInfo::network, "tcp4 or tcp6"},
                       Field{"address", &ConnectDoneInfo::address, "ip:port"},
                       Field{"local", &ConnectDoneInfo::local, "ip:port of this side, if connected"},
                       Field{"error", &ConnectDoneInfo::error, "empty: connected"},
-                      Field{"error_number", &ConnectDoneInfo::error_number, "errno, 0 if connected or not known"}};
+                      Field{"error_number", &ConnectDoneInfo::error_number, "errno, 0 if connected or not known"},
+                      Field{"outcome", &ConnectDoneInfo::outcome, "what became of it"},
+                      Field{"local_ports", &ConnectDoneInfo::local_ports,
+                            "with EADDRNOTAVAIL: how many ports ip_local_port_range has"},
+                      Field{"sockets_to_address", &ConnectDoneInfo::sockets_to_address,
+                            "with EADDRNOTAVAIL: sockets of this network namespace to that ip:port, in any state"}};
   }
 };
 
-struct TlsHandshakeStartInfo {
-  Text server_name;
+struct ProxyConnectStartInfo {
+  Text proxy;
+  Text target;
+  ProxyKind proxy_kind = ProxyKind::http;
   static constexpr auto fields() {
-    return std::tuple{Field{"server_name", &TlsHandshakeStartInfo::server_name, "SNI"}};
+    return std::tuple{Field{"proxy", &ProxyConnectStartInfo::proxy, "URL of the proxy, without credentials"},
+                      Field{"target", &ProxyConnectStartInfo::target, "host:port that it is asked for"},
+                      Field{"proxy_kind", &ProxyConnectStartInfo::proxy_kind, "how it is asked"}};
   }
 };
 
-struct TlsHandshakeDoneInfo {
-  Text version;
-  Text cipher;
-  Text alpn;
-  bool resumed = false;
+struct ProxyConnectDoneInfo {
+  Text proxy;
+  Text target;
+  ProxyKind proxy_kind = ProxyKind::http;
+  int status = 0;
   Text error;
   static constexpr auto fields() {
-    return std::tuple{Field{"version", &TlsHandshakeDoneInfo::version, "TLSv1.3"},
-                      Field{"cipher", &TlsHandshakeDoneInfo::cipher, "name of the cipher suite"},
-                      Field{"alpn", &TlsHandshakeDoneInfo::alpn, "protocol that ALPN chose"},
-                      Field{"resumed", &TlsHandshakeDoneInfo::resumed, "the session was resumed"},
-                      Field{"error", &TlsHandshakeDoneInfo::error, "empty: success"}};
+    return std::tuple{Field{"proxy", &ProxyConnectDoneInfo::proxy, "URL of the proxy, without credentials"},
+                      Field{"target", &ProxyConnectDoneInfo::target, "host:port that it was asked for"},
+                      Field{"proxy_kind", &ProxyConnectDoneInfo::proxy_kind, "how it was asked"},
+                      Field{"status", &ProxyConnectDoneInfo::status,
+                            "HTTP status of its reply, or SOCKS5 reply (RFC 1928 section 6); 0: success or no reply"},
+                      Field{"error", &ProxyConnectDoneInfo::error, "empty: the way is there"}};
   }
 };
 
@@ -112,10 +125,16 @@ struct DialDoneInfo {
   Text error;
   Phase phase = Phase::none;
   std::uint64_t duration_ns = 0;
+  std::uint32_t attempts = 0;
+  std::uint32_t attempts_failed = 0;
+  List<Text> tried;
   static constexpr auto fields() {
     return std::tuple{Field{"error", &DialDoneInfo::error, "empty: the connection is usable"},
                       Field{"phase", &DialDoneInfo::phase, "phase that failed"},
-                      Field{"duration_ns", &DialDoneInfo::duration_ns, "since why_new"}};
+                      Field{"duration_ns", &DialDoneInfo::duration_ns, "since why_new"},
+                      Field{"attempts", &DialDoneInfo::attempts, "addresses that were connected to"},
+                      Field{"attempts_failed", &DialDoneInfo::attempts_failed, "those that did not connect"},
+                      Field{"tried", &DialDoneInfo::tried, "\"ip:port: what became of it\", the first 16 in order"}};
   }
 };
 

@@ -35,6 +35,8 @@ enum class Errc {
   rate_limited,            ///< the rate limit would allow it only after the deadline
   body_source_failed,      ///< Request::body_source broke its promise; the context says how
   acquire_timeout,         ///< no connection could be had within acquire_timeout
+  proxy_refused,           ///< the proxy did not make the way to the target; the context has its status
+  not_tls,                 ///< the server gave an HTTP response to an HTTPS client
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;

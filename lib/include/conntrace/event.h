@@ -12,6 +12,7 @@
 #include "conntrace/reasons.h"
 #include "conntrace/request_events.h"
 #include "conntrace/stream_events.h"
+#include "conntrace/tls_events.h"
 
 namespace conntrace {
 

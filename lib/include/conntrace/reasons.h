@@ -115,7 +115,18 @@ template <class E>
 #define CONNTRACE_PHASES(X) \
   X(none, "outside any phase") X(blocked, "waits for a connection") X(dns, "name resolution") X(connect, "TCP connect") \
   X(tls, "TLS handshake") X(send, "request is sent") X(wait, "for the first byte") X(receive, "head and body arrive") \
-  X(body_held, "all has arrived, the application keeps the connection")
+  X(body_held, "all has arrived, the application keeps the connection") \
+  X(proxy, "the proxy makes the way to the target")
+
+#define CONNTRACE_CONNECT_OUTCOMES(X) \
+  X(unknown, "it did not connect, and nobody says why") \
+  X(connected, "the TCP handshake completed") \
+  X(failed, "the kernel refused or failed it; error_number says how") \
+  X(lost_race, "another address of the same dial connected first") \
+  X(timed_out, "its time ran out") \
+  X(abandoned, "the dial was given up: nobody waits for it, or the transport ended")
+
+#define CONNTRACE_PROXY_KINDS(X) X(http, "CONNECT, RFC 9110 section 9.3.6") X(socks5, "RFC 1928")
 
 #define CONNTRACE_BODY_OUTCOMES(X) \
   X(complete, "read to its end") X(abandoned, "given up before its end") X(none, "the response had no body") X(failed, "reading failed") \
@@ -141,6 +152,8 @@ CONNTRACE_DEFINE_ENUM(WhyNew, CONNTRACE_WHY_NEW);
 CONNTRACE_DEFINE_ENUM(Limit, CONNTRACE_LIMITS);
 CONNTRACE_DEFINE_ENUM(QueueOutcome, CONNTRACE_QUEUE_OUTCOMES);
 CONNTRACE_DEFINE_ENUM(Phase, CONNTRACE_PHASES);
+CONNTRACE_DEFINE_ENUM(ConnectOutcome, CONNTRACE_CONNECT_OUTCOMES);
+CONNTRACE_DEFINE_ENUM(ProxyKind, CONNTRACE_PROXY_KINDS);
 CONNTRACE_DEFINE_ENUM(BodyOutcome, CONNTRACE_BODY_OUTCOMES);
 /// Values are the kernel's TCP_ESTABLISHED = 1 … (include/net/tcp_states.h).
 CONNTRACE_DEFINE_ENUM(TcpState, CONNTRACE_TCP_STATES);

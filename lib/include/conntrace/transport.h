@@ -64,6 +64,7 @@ struct TransportOptions {
   ProxyFunction proxy;                  ///< empty: none
   Headers proxy_connect_header;         ///< sent with CONNECT
   ProxyConnectHeaderFunction get_proxy_connect_header;                       ///< asked instead of proxy_connect_header
+  bool tls_messages = false;                                                 ///< fire tls_message
   std::chrono::nanoseconds proxy_connect_timeout = std::chrono::minutes(1);  ///< for CONNECT or SOCKS5; 0: none
   std::string user_agent = "conntrace";
   std::size_t resolver_threads = 4;   ///< getaddrinfo runs on these
