@@ -18,7 +18,7 @@ namespace {
 using PrivateKey = Owned<EVP_PKEY, EVP_PKEY_free>;
 using Certificate = Owned<X509, X509_free>;
 
-Certificate make_certificate(EVP_PKEY* key) {
+Certificate make_certificate(EVP_PKEY* key, const std::string& common_name, const std::string& alternative_names) {
   Certificate certificate(X509_new());
   X509_set_version(certificate.get(), 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
@@ -26,9 +26,10 @@ Certificate make_certificate(EVP_PKEY* key) {
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 24 * 3600);
   X509_set_pubkey(certificate.get(), key);
   X509_NAME* name = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(common_name.c_str()), -1,
+                             -1, 0);
   X509_set_issuer_name(certificate.get(), name);
-  X509_EXTENSION* names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+  X509_EXTENSION* names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, alternative_names.c_str());
   X509_add_ext(certificate.get(), names, -1);
   X509_EXTENSION_free(names);
   X509_sign(certificate.get(), key, EVP_sha256());
@@ -48,9 +49,23 @@ int choose_http11(SSL*, const unsigned char** out, unsigned char* out_size, cons
 
 }  // namespace
 
+Identity make_identity(const std::string& common_name, const std::string& alternative_names) {
+  const PrivateKey key(EVP_EC_gen("P-256"));
+  const Certificate certificate = make_certificate(key.get(), common_name, alternative_names);
+  const auto text = [](const auto& write) {
+    const Owned<BIO, BIO_free_all> bio(BIO_new(BIO_s_mem()));
+    write(bio.get());
+    char* data = nullptr;
+    const long size = BIO_get_mem_data(bio.get(), &data);
+    return std::string(data, static_cast<std::size_t>(size));
+  };
+  return {text([&](BIO* bio) { PEM_write_bio_X509(bio, certificate.get()); }),
+          text([&](BIO* bio) { PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr); })};
+}
+
 ssl_ctx_st* make_server_context(std::string& certificate_file) {
   const PrivateKey key(EVP_EC_gen("P-256"));
-  const Certificate certificate = make_certificate(key.get());
+  const Certificate certificate = make_certificate(key.get(), "localhost", "DNS:localhost,IP:127.0.0.1");
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
   SSL_CTX_use_certificate(context, certificate.get());
   SSL_CTX_use_PrivateKey(context, key.get());

@@ -32,6 +32,7 @@ const std::vector<Span>& spans() {
       {why_new, {dial_done}},
       {dns_start, {dns_done}},
       {connect_start, {connect_done}},
+      {proxy_connect_start, {proxy_connect_done}},
       {tls_handshake_start, {tls_handshake_done}},
       {get_conn, {got_conn, get_conn_failed}},
       {response_head, {body_done}},
@@ -119,7 +120,8 @@ std::string HookRecorder::broken_rule() const {
     for (const Event& event : events) {
       // Dials outlive their request; they are told apart by connection. The rest belongs to a request.
       const bool of_dial = span.start == EventKind::why_new || span.start == EventKind::dns_start ||
-                           span.start == EventKind::connect_start || span.start == EventKind::tls_handshake_start;
+                           span.start == EventKind::connect_start || span.start == EventKind::proxy_connect_start ||
+                           span.start == EventKind::tls_handshake_start;
       const std::uint64_t owner = of_dial ? event.header.connection : event.header.request;
       if (event.kind() == span.start) ++open[owner];
       for (const EventKind end : span.ends) {

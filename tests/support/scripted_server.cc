@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -82,6 +83,32 @@ void Peer::respond(std::string_view body, std::string_view extra_headers) {
   text += "\r\n";
   text += body;
   write(text);
+}
+
+void Peer::splice(std::uint16_t port) {
+  const UniqueFd other(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(other.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
+  char data[16384];
+  pollfd both[] = {{fd_.get(), POLLIN, 0}, {other.get(), POLLIN, 0}};
+  for (;;) {
+    const bool held = !buffer_.empty() || (tls_ != nullptr && SSL_pending(tls_) > 0);
+    if (!held && poll(both, 2, 10'000) <= 0) return;
+    if (held || both[0].revents != 0) {
+      const std::string bytes = buffer_.empty() ? std::string(data, receive(data, sizeof data)) : std::move(buffer_);
+      buffer_.clear();
+      if (bytes.empty()) return;
+      if (send(other.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0) return;
+    }
+    if (!held && both[1].revents != 0) {
+      const ssize_t got = recv(other.get(), data, sizeof data, 0);
+      if (got <= 0) return;
+      write({data, static_cast<std::size_t>(got)});
+    }
+  }
 }
 
 void Peer::close() {

@@ -34,6 +34,8 @@ class Peer {
   void write(std::string_view text);
   /// A complete 200 with this body.
   void respond(std::string_view body = "ok", std::string_view extra_headers = {});
+  /// Connects to this port of 127.0.0.1 and passes bytes both ways until one side ends: what a proxy does.
+  void splice(std::uint16_t port);
   /// FIN.
   void close();
   /// RST.

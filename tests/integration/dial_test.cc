@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dials that race, fail, or outlive their requests. They run in namespaces of their own: a network whose local ports
+// can be few, and an /etc/hosts in which both.test is ::1 and 127.0.0.1. Without the right to make these (root, or
+// unprivileged user namespaces) it says so and exits with 77.
+#include <gmock/gmock.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+#include <cstdio>
+#include <fstream>
+#include <latch>
+
+#include "integration/transport_fixture.h"
+#include "support/temporary_file.h"
+
+namespace conntrace::test {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+/// A listener on [::1] whose accept queue is full: it drops SYNs, so that connecting to it hangs.
+class DeafListener {
+ public:
+  explicit DeafListener(std::uint16_t port) {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    address.sin6_port = htons(port);
+    const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+    listener_.reset(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    filler_.reset(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    works_ = bind(listener_.get(), generic, sizeof address) == 0 && listen(listener_.get(), 0) == 0 &&
+             connect(filler_.get(), generic, sizeof address) == 0;
+  }
+  [[nodiscard]] bool works() const { return works_; }
+
+ private:
+  UniqueFd listener_;
+  UniqueFd filler_;
+  bool works_ = false;
+};
+
+class Dials : public TransportTest {
+ protected:
+  [[nodiscard]] static std::string both(std::uint16_t port) { return "http://both.test:" + std::to_string(port) + "/"; }
+};
+
+TEST_F(Dials, TheLoserOfARaceEndsWithItsReason) {
+  ScriptedServer server(answer_all);
+  const DeafListener deaf(server.port());
+  ASSERT_TRUE(deaf.works());
+  Client& client = use();
+  const auto response = client.get(both(server.port()));
+  ASSERT_TRUE(response) << response.error().message();
+  const std::string port = ":" + std::to_string(server.port());
+  const auto starts = hooks_.all<EventKind::connect_start>();
+  const auto done = hooks_.all<EventKind::connect_done>();
+  ASSERT_EQ(starts.size(), 2u);
+  ASSERT_EQ(done.size(), 2u);
+  EXPECT_EQ(starts[0].address, "[::1]" + port);
+  EXPECT_EQ(starts[1].address, "127.0.0.1" + port);
+  EXPECT_EQ(done[0].address, "127.0.0.1" + port);
+  EXPECT_EQ(done[0].outcome, ConnectOutcome::connected);
+  EXPECT_EQ(done[1].address, "[::1]" + port);
+  EXPECT_EQ(done[1].outcome, ConnectOutcome::lost_race);
+  EXPECT_EQ(done[1].error_number, ECANCELED);
+  EXPECT_EQ(done[1].error, "another address connected first");
+  const auto dial = hooks_.all<EventKind::dial_done>().at(0);
+  EXPECT_EQ(dial.attempts, 2u);
+  EXPECT_EQ(dial.attempts_failed, 1u);
+  ASSERT_EQ(dial.tried.size(), 2u);
+  EXPECT_EQ(dial.tried[0], "[::1]" + port + ": another address connected first");
+  EXPECT_EQ(dial.tried[1], "127.0.0.1" + port + ": connected");
+  // Every event of a socket names that socket; those of the connection name the winner's.
+  std::uint64_t winner = 0;
+  for (const Event& event : hooks_.events()) {
+    if (event.kind() == EventKind::connect_start) winner = event.header.cookie;  // the last one's
+    if (event.kind() == EventKind::dial_done || event.kind() == EventKind::got_conn) {
+      EXPECT_EQ(event.header.cookie, winner);
+    }
+  }
+  EXPECT_GE(hooks_.all<EventKind::dial_done>().at(0).duration_ns, 290'000'000u) << "Happy Eyeballs waits 300 ms";
+}
+
+TEST_F(Dials, EveryAddressIsInTheError) {
+  std::uint16_t port = 0;
+  {
+    const ScriptedServer gone(answer_all);
+    port = gone.port();
+  }
+  Client& client = use();
+  const auto result = client.get(both(port));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, std::errc::connection_refused);
+  const std::string text = std::to_string(port);
+  EXPECT_THAT(result.error().message(),
+              HasSubstr("[::1]:" + text + ": Connection refused; 127.0.0.1:" + text + ": Connection refused"));
+  for (const auto& done : hooks_.all<EventKind::connect_done>()) {
+    EXPECT_EQ(done.error_number, ECONNREFUSED);
+    EXPECT_EQ(done.outcome, ConnectOutcome::failed);
+  }
+  EXPECT_EQ(hooks_.all<EventKind::dial_done>().at(0).attempts_failed, 2u);
+}
+
+TEST_F(Dials, ErrorsOfARaceAreEachTheirOwn) {
+  std::uint16_t port = 0;
+  {
+    const ScriptedServer gone(answer_all);
+    port = gone.port();
+  }
+  const DeafListener deaf(port);
+  ASSERT_TRUE(deaf.works());
+  Client& client = use({.dial_timeout = milliseconds(600)});
+  const auto result = client.get(both(port));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, std::errc::timed_out);
+  EXPECT_THAT(result.error().message(), HasSubstr("[::1]:" + std::to_string(port) + ": timed out; 127.0.0.1:" +
+                                                  std::to_string(port) + ": Connection refused"));
+  const auto done = hooks_.all<EventKind::connect_done>();
+  ASSERT_EQ(done.size(), 2u);
+  EXPECT_EQ(done[0].outcome, ConnectOutcome::failed);
+  EXPECT_EQ(done[0].error_number, ECONNREFUSED);
+  EXPECT_EQ(done[1].outcome, ConnectOutcome::timed_out);
+  EXPECT_EQ(done[1].error_number, ETIMEDOUT);
+}
+
+TEST_F(Dials, GivenUpDialsAreVisibleToTheTransport) {
+  ScriptedServer server(answer_all);
+  const DeafListener full(server.port());
+  ASSERT_TRUE(full.works());
+  Client& client = use();
+  std::stop_source stop;
+  auto result = client.send_async(
+      Request{.url = "http://[::1]:" + std::to_string(server.port()) + "/", .stop = stop.get_token()});
+  ASSERT_TRUE(hooks_.wait_for_count(EventKind::connect_start, 1));
+  stop.request_stop();
+  const auto answer = result.get();
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().phase, Phase::connect);
+  EXPECT_EQ(hooks_.count(EventKind::dial_done), 0u) << "it goes on: another request may want it";
+  client_.reset();
+  transport_.reset();
+  EXPECT_EQ(hooks_.sequence(0), "connect_done dial_done");
+  EXPECT_EQ(hooks_.all<EventKind::connect_done>().at(0).outcome, ConnectOutcome::abandoned);
+  EXPECT_EQ(hooks_.sequence(1), "request_start get_conn why_new connect_start get_conn_failed request_done");
+}
+
+TEST_F(Dials, ExhaustedPortsAreProvedByTheirCounts) {
+  std::latch end(1);
+  ScriptedServer server([&](Peer& peer, int connection) {
+    if (!peer.read_head()) return;
+    if (connection < 4) end.wait();
+    peer.respond();
+  });
+  std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "40000 40003";
+  Client& client = use();
+  std::vector<std::future<Result<Response>>> held;
+  for (int i = 0; i < 4; ++i) held.push_back(client.send_async(Request{.url = server.url()}));
+  ASSERT_TRUE(hooks_.wait_for_count(EventKind::wrote_request, 4));
+  const auto result = client.get(server.url());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, std::errc::address_not_available);
+  EXPECT_EQ(result.error().phase, Phase::connect);
+  EXPECT_THAT(result.error().message(), HasSubstr("ports exhausted: 4 sockets to it, 4 local ports"));
+  const auto done = hooks_.all<EventKind::connect_done>(5).at(0);
+  EXPECT_EQ(done.error_number, EADDRNOTAVAIL);
+  EXPECT_EQ(done.outcome, ConnectOutcome::failed);
+  EXPECT_EQ(done.local_ports, 4u);
+  EXPECT_EQ(done.sockets_to_address, 4u);
+  end.count_down();
+  for (auto& response : held) EXPECT_TRUE(response.get());
+  EXPECT_TRUE(client.get(server.url())) << "on a connection that is idle again";
+  std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "32768 60999";
+}
+
+bool loopback_is_up() {
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::snprintf(request.ifr_name, sizeof request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  return ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0;
+}
+
+bool ports_can_be_set() {
+  std::ofstream file("/proc/sys/net/ipv4/ip_local_port_range");
+  file << "32768 60999" << std::flush;
+  return file.good();
+}
+
+bool hosts_are(const std::string& path) {
+  return mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         mount(path.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) == 0;
+}
+
+}  // namespace
+}  // namespace conntrace::test
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  if (unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0) {
+    std::perror("dials cannot be tested here: unshare");
+    return 77;
+  }
+  const conntrace::test::TemporaryFile hosts("127.0.0.1 localhost both.test\n::1 both.test\n");
+  if (!conntrace::test::loopback_is_up() || !conntrace::test::ports_can_be_set() ||
+      !conntrace::test::hosts_are(hosts.path())) {
+    std::perror("dials cannot be tested here: namespaces");
+    return 77;
+  }
+  return RUN_ALL_TESTS();
+}
