@@ -65,7 +65,7 @@
   X(fd_census, FdCensusInfo, KERNEL, "Open descriptors and limits of a process at one moment.") \
   X(process_start, ProcessStartInfo, KERNEL, "A process is observed from here on.") \
   X(process_exit, ProcessExitInfo, KERNEL, "An observed process ended.") \
-  X(body_held, BodyHeldInfo, HOOK, "The application has let a response body wait for long; its connection serves nobody else.")
+  X(body_held, BodyHeldInfo, HOOK, "The application has let a response body wait for long; its connection serves nobody else.") \
   X(proxy_connect_start, ProxyConnectStartInfo, HOOK, "The proxy is asked to make the way to the target: CONNECT, or the SOCKS5 handshake.") \
   X(proxy_connect_done, ProxyConnectDoneInfo, HOOK, "The proxy made the way to the target, or did not.") \
   X(tls_message, TlsMessageInfo, HOOK, "One message of a TLS handshake; only when tls_messages asks for them.")
