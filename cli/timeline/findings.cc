@@ -33,7 +33,9 @@ void check_queue(const PhaseTimeline& phase, const BlockedFacts& blocked, std::v
     const HolderShare& first = blocked.holders.front();
     text += fmt::format("; {} held a connection for {:.0f} % of the wait", short_id(*first.request), first.share * 100);
   }
-  text += fmt::format(". Raise {}, or make the requests that hold connections shorter.", blocked.cause);
+  const bool descriptors = blocked.cause == to_string(Limit::fd_limit);
+  text += fmt::format(". Raise {}, or make the requests that hold connections shorter.",
+                      descriptors ? "the soft limit of descriptors (ulimit -n, LimitNOFILE)" : blocked.cause);
   add(out, FindingCode::queued_behind_limit, Severity::warning, std::move(text));
 }
 

@@ -197,6 +197,11 @@ BodyAction ClientRun::on_body(std::string_view piece) {
 
 BodyAction ClientRun::give(std::string_view piece) {
   if (!original_.on_body) {
+    const std::size_t limit = transport_.options().max_response_body_bytes;
+    if (limit != 0 && piece.size() > limit - body_.size()) {
+      body_error_ = make_error(Errc::body_too_large, "more than " + std::to_string(limit) + " bytes");
+      return BodyAction::stop;
+    }
     body_ += piece;
     return BodyAction::go_on;
   }

@@ -58,7 +58,7 @@ struct Queued {
   std::uint64_t limit_value = 0;
   std::uint32_t position = 0;  ///< from 1
   std::uint32_t depth = 0;
-  std::vector<Slot> holders;
+  std::vector<Slot> holders;  ///< the first 16
 };
 /// That wait is over. Comes before the Deliver or Dial that ends it.
 struct Dequeued {
@@ -67,8 +67,8 @@ struct Dequeued {
   QueueOutcome outcome = QueueOutcome::slot_freed;
   MonoTime waited{};
   RequestId released_by = 0;  ///< 0: nobody's release (cancelled, an idle connection died, …)
-  std::vector<Slot> holders;  ///< largest share first
-  double others_share = 0;    ///< of holders that are not listed because the wait had too many; with it all sum to 1
+  std::vector<Slot> holders;  ///< the 16 with the largest shares, largest first
+  double others_share = 0;    ///< of holders that are not listed; with it all sum to 1
 };
 /// The connection that release() gave back, or a dial that nobody waits for, is kept or handed on, or a limit refuses
 /// it. Not for one that cannot be used again, nor when connections are never kept: that is a Close alone, as Go has it.

@@ -2,25 +2,49 @@
 #include "pool/holders.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 namespace conntrace::pool {
 namespace {
 
-/// A request may have the same connection twice during a long wait (a retry), or be between two dials twice.
-void merge_same(std::vector<Slot>& slots) {
-  std::sort(slots.begin(), slots.end(), [](const Slot& a, const Slot& b) {
-    return a.connection != b.connection ? a.connection < b.connection : a.request < b.request;
-  });
-  std::size_t kept = 0;
-  for (std::size_t i = 1; i < slots.size(); ++i) {
-    if (slots[i].connection == slots[kept].connection && slots[i].request == slots[kept].request) {
-      slots[kept].share += slots[i].share;
-    } else {
-      slots[++kept] = slots[i];
+/// Adds up the shares of each request with each connection: one may have the same twice during a long wait (a retry),
+/// or be between two dials twice.
+class Sum {
+ public:
+  explicit Sum(std::size_t most) : places_(std::bit_ceil(2 * most + 1)) { slots_.reserve(most); }
+
+  void add(const Occupancy& held, double share) {
+    std::size_t at = (held.connection * 0x9e3779b97f4a7c15 + held.request) & (places_.size() - 1);
+    while (places_[at] != 0) {
+      Slot& slot = slots_[places_[at] - 1];
+      if (slot.connection == held.connection && slot.request == held.request) {
+        slot.share += share;
+        return;
+      }
+      at = (at + 1) & (places_.size() - 1);
     }
+    slots_.push_back({held.request, held.connection, share});
+    places_[at] = static_cast<std::uint32_t>(slots_.size());
   }
-  if (!slots.empty()) slots.resize(kept + 1);
-}
+
+  [[nodiscard]] std::vector<Slot> largest() && {
+    const auto larger = [](const Slot& a, const Slot& b) {
+      return a.share != b.share             ? a.share > b.share
+             : a.connection != b.connection ? a.connection < b.connection
+                                            : a.request < b.request;
+    };
+    const std::size_t kept = std::min(slots_.size(), kMostHolders);
+    std::partial_sort(slots_.begin(), slots_.begin() + static_cast<std::ptrdiff_t>(kept), slots_.end(), larger);
+    slots_.resize(kept);
+    return std::move(slots_);
+  }
+  [[nodiscard]] std::size_t size() const { return slots_.size(); }
+
+ private:
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> places_;  ///< open addressing: index in slots_ and 1, or 0
+};
 
 }  // namespace
 
@@ -32,8 +56,9 @@ std::uint64_t held_ns(const OccupancyLog& log, std::span<const Occupancy> held) 
 
 std::vector<Slot> holders_now(std::span<const Occupancy> held) {
   std::vector<Slot> slots;
-  slots.reserve(held.size());
-  for (const Occupancy& o : held) slots.push_back({o.request, o.connection, 0});
+  const std::size_t count = std::min(held.size(), kMostHolders);
+  slots.reserve(count);
+  for (const Occupancy& o : held.first(count)) slots.push_back({o.request, o.connection, 0});
   return slots;
 }
 
@@ -42,27 +67,20 @@ Holders holders_during(const Waiter& waiter, const OccupancyLog& log, std::span<
   const std::size_t count = ended.size() + held.size();
   const bool no_length = now == waiter.queued_at;
   const auto whole = static_cast<double>(held_ns(log, held) - waiter.held_before);
-  Holders result;
-  result.slots.reserve(count);
+  Sum sum(count);
   const auto add = [&](const Occupancy& o) {
     const MonoTime overlap = o.to - std::max(o.from, waiter.queued_at);
     if (no_length) {
-      result.slots.push_back({o.request, o.connection, 1.0 / static_cast<double>(count)});
+      sum.add(o, 1.0 / static_cast<double>(count));
     } else if (overlap.count() > 0) {
-      result.slots.push_back({o.request, o.connection, static_cast<double>(overlap.count()) / whole});
+      sum.add(o, static_cast<double>(overlap.count()) / whole);
     }
   };
   for (const auto& entry : ended) add(entry.occupancy);
   for (const Occupancy& o : held) add(o);
-  merge_same(result.slots);
-  std::sort(result.slots.begin(), result.slots.end(), [](const Slot& a, const Slot& b) {
-    return a.share != b.share             ? a.share > b.share
-           : a.connection != b.connection ? a.connection < b.connection
-                                          : a.request < b.request;
-  });
-  if (result.slots.empty()) {
-    result.others_share = 1;
-  } else if (!log.complete_since(waiter.queued_mark)) {
+  const bool all = sum.size() <= kMostHolders && sum.size() > 0 && log.complete_since(waiter.queued_mark);
+  Holders result{std::move(sum).largest(), 0};
+  if (!all) {
     double listed = 0;
     for (const Slot& slot : result.slots) listed += slot.share;
     result.others_share = std::max(0.0, 1.0 - listed);

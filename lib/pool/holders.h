@@ -8,6 +8,9 @@
 
 namespace conntrace::pool {
 
+/// The most that are listed: more would not fit into a record.
+inline constexpr std::size_t kMostHolders = 16;
+
 struct Holders {
   std::vector<Slot> slots;
   double others_share = 0;
@@ -17,9 +20,11 @@ struct Holders {
 
 /// For how long slots of the gate were held, in all and up to now; nanoseconds modulo 2^64.
 [[nodiscard]] std::uint64_t held_ns(const OccupancyLog& log, std::span<const Occupancy> held);
+/// The first of them.
 [[nodiscard]] std::vector<Slot> holders_now(std::span<const Occupancy> held);
-/// Who held slots while `waiter` was queued: each one's time within the wait, divided by that of all. A wait of no
-/// length is shared equally; one in which nobody held anything (descriptors that others have) is others_share.
+/// Who held slots while `waiter` was queued, the largest: each one's time within the wait, divided by that of all. A
+/// wait of no length is shared equally; one in which nobody held anything (descriptors that others have) is
+/// others_share.
 [[nodiscard]] Holders holders_during(const Waiter& waiter, const OccupancyLog& log, std::span<const Occupancy> held,
                                      MonoTime now);
 

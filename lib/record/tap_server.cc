@@ -100,6 +100,7 @@ void TapServer::accept_readers() {
     UniqueFd socket(accept4(listener_->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.valid()) {
       if (!spare_.valid()) spare_ = open_spare();
+      if (readers_.size() >= max_readers_) let_go_of_closed();
       if (readers_.size() < max_readers_ && peer_may_read(socket.get())) join(std::move(socket));
     } else if ((errno == EMFILE || errno == ENFILE) && spare_.valid()) {
       spare_.reset();  // a process without descriptors is one that somebody wants to look into
@@ -124,6 +125,15 @@ void TapServer::leave(std::uint64_t id) {
   readers_.erase(found);
   sink->close();  // which takes it out of the epoll set
   callbacks_.left(sink);
+}
+
+void TapServer::let_go_of_closed() {
+  std::vector<std::uint64_t> closed;
+  for (const auto& [id, reader] : readers_) {
+    pollfd state{.fd = reader.sink->fd(), .events = 0, .revents = 0};
+    if (poll(&state, 1, 0) == 1 && (state.revents & (POLLHUP | POLLERR)) != 0) closed.push_back(id);
+  }
+  for (const std::uint64_t id : closed) leave(id);
 }
 
 void TapServer::on_reader(std::uint64_t id, std::uint32_t events) {

@@ -50,6 +50,8 @@ class TapServer {
   [[nodiscard]] int wait_ms() const;
   void accept_readers();
   void join(UniqueFd socket);
+  /// Readers that have gone, but whose turn has not come yet: they must not keep a new one out.
+  void let_go_of_closed();
   void leave(std::uint64_t id);
   void on_reader(std::uint64_t id, std::uint32_t events);
   void send(std::uint64_t id);

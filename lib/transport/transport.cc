@@ -92,6 +92,7 @@ class Transport::Impl {
     });
   }
 
+  [[nodiscard]] const TransportOptions& options() const noexcept { return engine_.options; }
   [[nodiscard]] std::uint64_t hook_exceptions() const noexcept { return engine_.hook_exceptions(); }
 
  private:
@@ -133,6 +134,7 @@ std::vector<HostSnapshot> Transport::host_snapshots() { return impl_->host_snaps
 void Transport::publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then) {
   impl_->publish_snapshot(std::move(trace), live, std::move(then));
 }
+const TransportOptions& Transport::options() const noexcept { return impl_->options(); }
 std::uint64_t Transport::hook_exceptions() const noexcept { return impl_->hook_exceptions(); }
 
 }  // namespace conntrace

@@ -21,7 +21,7 @@ struct Evidence {
   std::map<Ports, example::OriginConnection> accepted;                  ///< what the servers saw
   std::map<std::uint64_t, example::OriginConnection> by_server_cookie;  ///< the same
   std::uint64_t closes = 0;                                             ///< conn_closed hooks
-  PoolSnapshot last_snapshot;                                       ///< before the transport ended
+  PoolSnapshot last_snapshot;                                           ///< before the transport ended
 };
 
 /// Sends a few hundred requests to two origins, one of which closes idle connections and ends a connection after eight

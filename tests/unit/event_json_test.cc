@@ -205,6 +205,7 @@ TEST(EventJson, EveryKindStaysShortWithTheLongestValues) {
     const std::vector<Text> texts(1000, text);
     const std::vector<Holder> holders(1000, Holder{.request = ~0ull, .connection = ~0ull, .share = -1.0 / 3e300});
     const std::vector<Candidate> candidates(1000, Candidate{~0ull, WhyNew::keep_alives_disabled});
+    const std::vector<CloseCount> counts(1000, CloseCount{CloseReason::max_idle_conns_per_host, ~0ull});
     PayloadOf<kind> payload;
     bool shortened = false;
     for_each_field<PayloadOf<kind>>([&]<class S, class Value>(const Field<S, Value>& field) {
@@ -213,6 +214,7 @@ TEST(EventJson, EveryKindStaysShortWithTheLongestValues) {
       if constexpr (std::is_same_v<Value, List<Text>>) value = texts;
       if constexpr (std::is_same_v<Value, List<Holder>>) value = holders;
       if constexpr (std::is_same_v<Value, List<Candidate>>) value = candidates;
+      if constexpr (std::is_same_v<Value, List<CloseCount>>) value = counts;
       shortened = shortened || is_list<Value> || std::is_same_v<Value, Text>;
     });
     const std::string line =

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "pool/holders.h"
+
 namespace conntrace::pool {
 
 void PoolModel::acquired(RequestId request, const Key& key, Explain explain) {
@@ -195,7 +197,8 @@ void PoolModel::on(const Queued& a) {
     for (const auto& [slot, holder] : at.held) expected.insert({holder.request, holder.connection});
   }
   for (const Slot& slot : a.holders) listed.insert({slot.request, slot.connection});
-  EXPECT_EQ(listed, expected);
+  EXPECT_EQ(listed.size(), std::min(expected.size(), kMostHolders));
+  EXPECT_TRUE(std::includes(expected.begin(), expected.end(), listed.begin(), listed.end()));
 }
 
 void PoolModel::on(const Dequeued& a) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "pool/holders.h"
+
 #include "pool_model.h"
 
 namespace conntrace::pool {
@@ -54,6 +56,7 @@ void PoolModel::check_shares(const Dequeued& a, const Req& request, const Gate& 
     EXPECT_TRUE(listed.insert({{slot.request, slot.connection}, slot.share}).second) << "listed twice";
   }
   if (now_ == request.queued_at) return;
+  EXPECT_LE(a.holders.size(), kMostHolders);
   if (whole == 0) {
     EXPECT_EQ(a.others_share, 1);
     return;

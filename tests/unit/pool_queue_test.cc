@@ -319,7 +319,7 @@ TEST(PoolHolders, AVeryLongWaitKeepsItsLargestHolders) {
   }
   const auto& last = std::get<Dequeued>(out[1]);
   EXPECT_EQ(last.request, kTurns);
-  EXPECT_LE(last.holders.size(), 200u);
+  EXPECT_EQ(last.holders.size(), 16u);
   EXPECT_EQ(last.holders[0].request, 3u);
   const double whole = 1000 + kTurns - 2;
   EXPECT_NEAR(last.holders[0].share, 1000 / whole, 1e-12);

@@ -118,6 +118,7 @@ class Transport {
   /// Fires pool_snapshot, and with `live` also live_request and live_connection for all there is, on `trace` alone if
   /// it is given, else on the transport's trace. `then` runs after them on the transport's thread. Never blocks.
   void publish_snapshot(std::shared_ptr<const ClientTrace> trace, bool live, std::function<void()> then = {});
+  [[nodiscard]] const TransportOptions& options() const noexcept;
   /// Exceptions that hooks and completions threw.
   [[nodiscard]] std::uint64_t hook_exceptions() const noexcept;
 
