@@ -25,30 +25,29 @@ bool ClientRun::plan_redirect(const Response& response) {
   if (options_->max_redirects <= 0 || location == nullptr) return false;
   auto method = redirect_method(response.status, method_, has_body(), can_resend_body());
   if (!method) return false;
-  plan_ = Plan::redirect;
-  auto url = resolve_location(url_, *location);
+  const auto url = resolve_location(url_, *location);
   if (!url) {
-    redirect_error_ = std::move(url).error().within("redirect from " + http::without_password(url_));
-  } else if (followed_ >= options_->max_redirects) {
-    redirect_error_ = too_many_redirects(followed_, *url);
-  } else if (options_->check_redirect) {
-    const RedirectStep step{
-        .response = response, .next_url = *url, .next_method = method->method, .followed = followed_};
-    const RedirectChoice choice = options_->check_redirect(step);
-    if (choice == RedirectChoice::fail) redirect_error_ = too_many_redirects(followed_, *url);
-    if (choice == RedirectChoice::use_response) {
-      plan_ = Plan::none;
-      return false;
-    }
-  }
-  if (redirect_error_) {
-    plan_ = Plan::none;
+    redirect_error_ = Error(url.error()).within("redirect from " + http::without_password(url_));
     return true;
   }
+  if (followed_ >= options_->max_redirects) {
+    redirect_error_ = too_many_redirects(followed_, *url);
+    return true;
+  }
+  if (options_->check_redirect) {
+    const RedirectStep step{
+        .response = response, .next_url = *url, .next_method = method->method, .followed = followed_};
+    switch (options_->check_redirect(step)) {
+      case RedirectChoice::follow: break;
+      case RedirectChoice::use_response: return false;
+      case RedirectChoice::fail: redirect_error_ = too_many_redirects(followed_, *url); return true;
+    }
+  }
+  plan_ = Plan::redirect;
   next_id_ = transport_.reserve_id();
   next_method_ = std::move(method->method);
   next_sends_body_ = method->keeps_body && sends_body_;
-  next_url_ = *std::move(url);
+  next_url_ = *url;
   next_keeps_host_ = is_relative(*location);
   const auto target = http::parse_target(next_url_);
   transport_.tell_redirect(

@@ -40,7 +40,8 @@ Stream::Stream(Stream&& other) noexcept
     : dialer_(other.dialer_),
       share_(std::move(other.share_)),
       easy_(std::move(other.easy_)),
-      fd_(std::exchange(other.fd_, -1)) {}
+      fd_(std::exchange(other.fd_, -1)),
+      peer_ended_(other.peer_ended_) {}
 
 Stream& Stream::operator=(Stream&& other) noexcept {
   if (this == &other) return *this;
@@ -49,6 +50,7 @@ Stream& Stream::operator=(Stream&& other) noexcept {
   share_ = std::move(other.share_);
   easy_ = std::move(other.easy_);
   fd_ = std::exchange(other.fd_, -1);
+  peer_ended_ = other.peer_ended_;
   return *this;
 }
 
@@ -63,7 +65,9 @@ IoResult Stream::receive(char* data, std::size_t size) {
   if (easy_ == nullptr) return from_syscall(::recv(fd_, data, size, MSG_DONTWAIT));
   std::size_t bytes = 0;
   const CURLcode code = curl_easy_recv(easy_.get(), data, size, &bytes);
-  return from_curl(code, bytes, easy_.get());
+  const IoResult result = from_curl(code, bytes, easy_.get());
+  peer_ended_ = peer_ended_ || result.status == IoStatus::end;
+  return result;
 }
 
 IoResult Stream::peek(char* data, std::size_t size) {
@@ -76,7 +80,8 @@ Ending Stream::close() {
   const int fd = std::exchange(fd_, -1);
   if (easy_ == nullptr) return close_socket(fd);
   // Asked before libcurl's close_notify: a peer that is gone answers that with a RST, which leaves no state.
-  const bool peer_first = tcp_state(fd) == TcpState::CLOSE_WAIT;
+  // Its own close_notify ended the stream, even if its FIN is still on the way.
+  const bool peer_first = peer_ended_ || tcp_state(fd) == TcpState::CLOSE_WAIT;
   const Ending ending = dialer_->close_tls(easy_.get());
   easy_.reset();
   share_.reset();

@@ -48,6 +48,7 @@ class Stream {
   CurlShare share_;  // before easy_: the handle must go first
   CurlEasy easy_;
   int fd_ = -1;
+  bool peer_ended_ = false;  ///< TLS: nothing more comes from it
 };
 
 }  // namespace conntrace::transport

@@ -35,7 +35,8 @@ class BodySource {
   [[nodiscard]] virtual bool rewind() { return false; }
   /// Called before the first read() of each attempt: what `later` promises to call. It may be called at any time, also
   /// when the request is long over.
-  virtual void on_attach(std::function<void()> wake) { static_cast<void>(wake); }
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): those that override it keep it
+  virtual void on_attach(std::function<void()> /*wake*/) {}
   /// Called once, when the request has ended, however it ended: no read() follows.
   virtual void close() noexcept {}
 };
