@@ -61,7 +61,8 @@ void render_unavailable(const Unavailable& unavailable, const TerminalOptions& o
     std::string& paths = by_reason[why];
     paths += (paths.empty() ? "" : ", ") + path;
   }
-  for (const auto& [why, paths] : by_reason) fact("not known: " + paths + ": " + why, options, out, Style::dim);
+  for (const auto& [why, paths] : by_reason)
+    fact(fmt::format("not known: {}: {}", paths, why), options, out, Style::dim);
 }
 
 void render_findings(const std::vector<Finding>& findings, const TerminalOptions& options, std::string& out) {
