@@ -57,6 +57,10 @@ int main(int argc, char** argv) {
     recorder->add_sink(*file);
   }
 
+  // What a callback touches outlives the transport, whose destructor calls the last of them.
+  std::atomic<std::uint64_t> done = 0;
+  std::atomic<std::uint64_t> failed = 0;
+
   // 2. A transport is the pool and its thread; its trace hears of every request and connection.
   conntrace::TransportOptions pool;
   pool.max_conns_per_host = options.max_conns_per_host;
@@ -72,14 +76,17 @@ int main(int argc, char** argv) {
   conntrace::Client client(transport, {.timeout = std::chrono::seconds(10)});
   std::printf("pid %d\n", getpid());
   std::fflush(stdout);
-  std::atomic<std::uint64_t> failed = 0;
   const auto interval = std::chrono::duration<double>(1 / options.rate);
-  for (std::uint64_t sent = 0; !stopping && (options.count == 0 || sent < options.count); ++sent) {
+  std::uint64_t sent = 0;
+  for (; !stopping && (options.count == 0 || sent < options.count); ++sent) {
     client.send(conntrace::Request{.url = options.urls[sent % options.urls.size()]},
-                [&failed](const conntrace::Result<conntrace::Response>& result) { failed += result ? 0 : 1; });
+                [&](const conntrace::Result<conntrace::Response>& result) {
+                  failed += result ? 0 : 1;
+                  ++done;
+                });
     std::this_thread::sleep_for(interval);
   }
   // The transport's destructor would cancel what is under way: let it end first.
-  while (!stopping && transport->pool_snapshot().active > 0) std::this_thread::sleep_for(interval);
+  while (!stopping && done < sent) std::this_thread::sleep_for(interval);
   return failed == 0 ? 0 : 1;
 }

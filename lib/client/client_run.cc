@@ -44,7 +44,14 @@ RequestId ClientRun::begin() {
   if (options_->rate_limiter == nullptr && options_->rate_limiter_per_host == nullptr) {
     send_to_transport();
   } else {
-    pause({}, &ClientRun::next);
+    // Waiting for tokens, like all that follows, happens on the transport's thread only.
+    transport_.run_after({}, [self = shared_from_this()](bool ended) {
+      if (ended) {
+        self->finish(self->shut_down());
+      } else {
+        self->next();
+      }
+    });
   }
   return first;
 }
@@ -91,7 +98,7 @@ void ClientRun::pause(std::chrono::nanoseconds delay, void (ClientRun::*then)())
   pause_ = transport_.run_after(delay, [self = shared_from_this(), then](bool ended) {
     self->end_pause();
     if (ended) {
-      self->finish(Failure(make_error(Errc::shutdown, http::without_password(self->url_), Phase::blocked)));
+      self->finish(self->shut_down());
     } else {
       (self.get()->*then)();
     }
@@ -100,6 +107,10 @@ void ClientRun::pause(std::chrono::nanoseconds delay, void (ClientRun::*then)())
   on_stop_.emplace(original_.stop, [self = shared_from_this()] {
     self->transport_.run_after({}, [self](bool) { self->cancel_pause(); });
   });
+}
+
+Result<Response> ClientRun::shut_down() const {
+  return Failure(make_error(Errc::shutdown, http::without_password(url_), Phase::blocked));
 }
 
 void ClientRun::end_pause() {

@@ -36,6 +36,7 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
   void take_tokens();
   void send_to_transport();
   void pause(std::chrono::nanoseconds delay, void (ClientRun::*then)());
+  [[nodiscard]] Result<Response> shut_down() const;
   void end_pause();
   void cancel_pause();
   [[nodiscard]] Request make_request();

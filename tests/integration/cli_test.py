@@ -85,11 +85,12 @@ class Temporary(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def recording(self):
-        """Event records of a few requests, made by the example application."""
+        """Event records of a few requests, made one after the other on one connection by the example application."""
         path = self.folder / "events.jsonl"
         with Server() as server:
             done = subprocess.run(
-                [CHECKOUT, "--url", server.url(), "--rate", "200", "--count", "5", "--record", str(path)],
+                [CHECKOUT, "--url", server.url(), "--rate", "200", "--count", "5", "--max-conns-per-host", "1"]
+                + ["--record", str(path)],
                 capture_output=True,
                 text=True,
                 timeout=PATIENCE,

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "pool_script.h"
+#include "support/sanitized.h"
 
 namespace conntrace::pool {
 namespace {
@@ -167,7 +168,7 @@ struct Case {
 class PoolModelTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(PoolModelTest, DoesOnlyWhatTheRulesAllow) {
-  for (std::uint32_t seed = 1; seed <= 3; ++seed) {
+  for (std::uint32_t seed = 1; seed <= (kSanitized ? 1 : 3); ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     RandomOwner owner(GetParam().limits, GetParam().lacks_descriptors, seed);
     for (int i = 0; i < 10'000 && !HasFailure(); ++i) owner.step();
@@ -188,7 +189,7 @@ TEST_P(PoolModelTest, DoesOnlyWhatTheRulesAllow) {
 
 // Short lives from the beginning, where most that is rare happens, under limits that are drawn, too.
 TEST(PoolModelSeeds, ThousandsOfShortLivesUnderAnyLimits) {
-  for (std::uint32_t seed = 1; seed <= 3000; ++seed) {
+  for (std::uint32_t seed = 1; seed <= (kSanitized ? 300 : 3000); ++seed) {
     std::mt19937 random(seed);
     const auto one_of = [&](auto... values) {
       const std::array all{values...};
