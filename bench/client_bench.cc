@@ -18,6 +18,8 @@ using Seconds = std::chrono::duration<double>;
 const std::map<std::string, Peer> kPeers = {{"client", run_client},
                                             {"client_hooks", run_client_hooks},
                                             {"client_record", run_client_record},
+                                            {"client_tap", run_client_tap},
+                                            {"client_blocking", run_client_blocking},
                                             {"libcurl_socket", run_libcurl_socket},
                                             {"libcurl_poll", run_libcurl_poll}};
 
@@ -78,6 +80,7 @@ int run(int argc, char** argv) {
   app.add_option("--warm-up", warm_up, "seconds before the measurement");
   app.add_option("--seconds", measure, "seconds of the measurement")->check(CLI::PositiveNumber);
   app.add_option("--record-to", load.record_to, "file for client_record");
+  app.add_option("--ca-file", load.ca_file, "whom to trust, if the URL is https");
   CLI11_PARSE(app, argc, argv);
 
   Stopwatch watch{Seconds(warm_up), Seconds(measure)};

@@ -41,6 +41,7 @@ class Multi {
       curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
       curl_easy_setopt(easy, CURLOPT_USERAGENT, "conntrace");
       curl_easy_setopt(easy, CURLOPT_PROXY, "");
+      if (!load.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, load.ca_file.c_str());
       curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
       curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer.body);
       curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
