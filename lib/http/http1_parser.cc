@@ -133,12 +133,13 @@ ParseStatus Http1Parser::take_field(std::string_view line) {
 
 bool Http1Parser::bodyless() const {
   const int status = head_.status;
-  return rules_.to_head || status / 100 == 1 || status == kNoContent || status == kNotModified ||
-         (rules_.to_connect && status / 100 == 2);
+  return rules_.to_head || status / 100 == 1 || status == kNoContent || status == kNotModified;
 }
 
 ParseStatus Http1Parser::finish_head() {
-  const std::optional<BodyFraming> framing = framing_.decide(bodyless(), head_.minor_version, error_);
+  const std::optional<BodyFraming> framing = grants(rules_.tunnel, head_.status)
+                                                 ? BodyFraming::until_close
+                                                 : framing_.decide(bodyless(), head_.minor_version, error_);
   if (!framing) return end(ParseStatus::failed);
   const bool interim = head_.status / 100 == 1 && head_.status != kSwitchingProtocols;
   keep_alive_ = *framing != BodyFraming::until_close && framing_.keep_alive(head_.minor_version);

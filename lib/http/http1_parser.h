@@ -10,6 +10,7 @@
 #include "http/chunk_decoder.h"
 #include "http/framing.h"
 #include "http/line_reader.h"
+#include "http/tunnel.h"
 
 namespace conntrace::http {
 
@@ -53,8 +54,9 @@ struct ParseResult {
 
 /// What the request and the options say about the response.
 struct ResponseRules {
-  bool to_head = false;     ///< it answers HEAD: no body
-  bool to_connect = false;  ///< it answers CONNECT: a 2xx has no body
+  bool to_head = false;  ///< it answers HEAD: no body
+  /// What the request asked for: where that is granted, all that follows the head is body, whatever the head says.
+  Tunnel tunnel = Tunnel::none;
   /// Of all heads together, interim ones included, and of the trailers.
   std::size_t max_head_bytes = std::size_t{10} << 20;
   std::size_t max_fields = 1000;  ///< of each head, and of the trailers

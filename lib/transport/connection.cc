@@ -37,6 +37,7 @@ void Connection::on_io(std::uint32_t epoll_events) {
     if ((epoll_events & EPOLLOUT) != 0 && unsent()) write_more();
     if (request_ != nullptr && (epoll_events & (EPOLLIN | kEnd)) != 0) read_more((epoll_events & kEnd) != 0);
     if (request_ != nullptr && exchange_.continue_came) send_body_now();
+    if (request_ != nullptr && exchange_.tunnel && unsent() && !exchange_.source_waits) write_more();
   } else if (const auto verdict = idle_verdict()) {
     engine_.peer_closed(*this, *verdict);
   }

@@ -89,6 +89,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
 
   // connection_send.cc
   void attach_source();
+  /// The server granted what the request asked for: from now on the body source is sent as it comes.
+  void begin_tunnel();
   /// The next piece of the body source into out_; false: none now, or the exchange failed.
   bool refill();
   void fail_source(Error error);
@@ -130,6 +132,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
     std::size_t sent = 0;  ///< of head and body, framing included
     bool headers_told = false;
     bool request_told = false;
+    http::Tunnel asked = http::Tunnel::none;
+    bool tunnel = false;     ///< what was asked is granted
     bool body_held = false;  ///< waits for 100 (Continue)
     bool continue_wait_told = false;
     bool source_waits = false;               ///< it said `later`, and has not called since

@@ -10,6 +10,8 @@ namespace conntrace::transport {
 namespace {
 
 constexpr int kSwitchingProtocols = 101;
+/// Not limited.
+constexpr MonoTime kUnlimited{};
 
 }  // namespace
 
@@ -62,8 +64,9 @@ bool Connection::take(std::string_view bytes) {
 
 bool Connection::on_head(http::ResponseHead head) {
   if (head.status / 100 == 1 && head.status != kSwitchingProtocols) return on_interim(head.status);
-  limit_phase(engine_.options.receive_timeout, Phase::receive, "receiving ");
   RequestState& request = *request_;
+  const bool granted = http::grants(exchange_.asked, head.status);
+  limit_phase(granted ? kUnlimited : engine_.options.receive_timeout, Phase::receive, "receiving ");
   request.has_head = true;
   request.body_size = head.body == http::BodyFraming::none ? std::optional<std::uint64_t>(0) : head.content_length;
   request.response.status = head.status;
@@ -75,11 +78,13 @@ bool Connection::on_head(http::ResponseHead head) {
                             .content_length = head.content_length,
                             .keep_alive = head.keep_alive};
   });
-  if (!request.request.on_head) return true;
   HeadAction action = HeadAction::take;
-  request.response.request = request.id;
-  request.response.connection = id;
-  engine_.hooks.guard([&] { action = request.request.on_head(request.response); });
+  if (request.request.on_head) {
+    request.response.request = request.id;
+    request.response.connection = id;
+    engine_.hooks.guard([&] { action = request.request.on_head(request.response); });
+  }
+  if (granted) begin_tunnel();
   return action == HeadAction::take || begin_drain();
 }
 
@@ -125,6 +130,7 @@ bool Connection::on_trailers(Headers&& trailers) {
 }
 
 bool Connection::begin_drain() {
+  if (exchange_.tunnel) return false;
   RequestState& request = *request_;
   const std::size_t limit = engine_.options.drain_bytes;
   const MonoTime patience = engine_.options.drain_timeout;
@@ -199,6 +205,7 @@ void Connection::on_read_error(int error_number) {
 }
 
 std::optional<CloseReason> Connection::why_unusable(bool nothing_left) const {
+  if (exchange_.tunnel) return CloseReason::handed_over;
   if (exchange_.write_failed) return CloseReason::write_error;
   if (exchange_.body_held || unsent()) return CloseReason::request_not_sent;
   if (exchange_.head.connection_close) return CloseReason::connection_close_request;
@@ -234,7 +241,8 @@ void Connection::stop_exchange() {
   request_->body_outcome = BodyOutcome::abandoned;
   tell_written("the application stopped");
   tell_body_done("abandoned");
-  engine_.exchange_done(*this, *release_request(), CloseReason::body_abandoned);
+  engine_.exchange_done(*this, *release_request(),
+                        exchange_.tunnel ? CloseReason::handed_over : CloseReason::body_abandoned);
 }
 
 void Connection::fail_exchange(Error error, CloseReason reason) {

@@ -27,15 +27,19 @@ void Connection::start_exchange(RequestState& request) {
   out_at_ = 0;
   rest_ = {};
   request.enter(Phase::send, mono_now());
-  parser_.start(
-      {.to_head = request.request.method == "HEAD", .max_head_bytes = engine_.options.max_response_header_bytes});
-  exchange_.body_to_make = request.request.body_source != nullptr;
+  exchange_.asked = http::asked_tunnel(request.request);
+  parser_.start({.to_head = request.request.method == "HEAD",
+                 .tunnel = exchange_.asked,
+                 .max_head_bytes = engine_.options.max_response_header_bytes});
+  exchange_.body_to_make = request.request.body_source != nullptr && exchange_.asked == http::Tunnel::none;
   if (exchange_.body_to_make) attach_source();
   http::HeadOptions head{.target = request.target->request_target,
                          .authority = request.target->authority,
                          .user_agent = engine_.options.user_agent,
                          .proxy_authorization = request.target->proxy_authorization,
                          .connection_close = engine_.options.disable_keep_alives};
+  const std::string* host = find_header(request.request.headers, "host");
+  if (exchange_.asked == http::Tunnel::connect) head.target = host != nullptr ? *host : request.target->host_port;
   if (exchange_.body_to_make) head.streamed = http::StreamedBody{.length = exchange_.body_size};
   exchange_.head = http::append_head(request.request, head, out_);
   tell_header_fields();
@@ -75,6 +79,14 @@ void Connection::append_body() {
 
 bool Connection::unsent() const { return out_at_ < out_.size() || !rest_.empty() || exchange_.body_to_make; }
 
+void Connection::begin_tunnel() {
+  exchange_.tunnel = true;
+  exchange_.body_to_make = request_->request.body_source != nullptr;
+  if (!exchange_.body_to_make) return;
+  attach_source();
+  exchange_.body_size.reset();
+}
+
 bool Connection::refill() {
   out_.resize(kSizeLine + kPiece);
   out_at_ = out_.size();
@@ -105,7 +117,8 @@ bool Connection::refill() {
   }
   out_.resize(kSizeLine + bytes);
   out_at_ = kSizeLine;
-  if (size) return true;
+  if (exchange_.tunnel && bytes == 0) stream_.end_sending();
+  if (size || exchange_.tunnel) return true;
   // RFC 9112 section 7.1; the chunk of no bytes is the last.
   const std::string line = fmt::format("{:x}\r\n", bytes);
   out_at_ -= line.size();

@@ -75,6 +75,10 @@ IoResult Stream::peek(char* data, std::size_t size) {
   return receive(data, size);  // takes TLS records that are not data, such as session tickets
 }
 
+void Stream::end_sending() {
+  if (easy_ == nullptr) ::shutdown(fd_, SHUT_WR);
+}
+
 Ending Stream::close() {
   if (fd_ < 0) return {};
   const int fd = std::exchange(fd_, -1);

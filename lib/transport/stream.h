@@ -37,6 +37,8 @@ class Stream {
   /// What an idle connection has to say, without taking data off a plain socket: `again` is a healthy silence, `ok` is
   /// bytes that nobody asked for (the first of them are in `data`).
   [[nodiscard]] IoResult peek(char* data, std::size_t size);
+  /// Half-close: the peer sees the end of what is sent, and may go on sending. Over TLS nothing happens before close().
+  void end_sending();
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] bool open() const { return fd_ >= 0; }
   /// Without TLS: a short read means that the socket is empty.

@@ -32,7 +32,7 @@ void check_fields(const Headers& fields) {
 void run(std::string_view input) {
   if (input.empty()) return;
   const http::ResponseRules rules{.to_head = (input[0] & 1) != 0,
-                                  .to_connect = (input[0] & 2) != 0,
+                                  .tunnel = static_cast<http::Tunnel>((input[0] >> 1) % 3),
                                   .max_head_bytes = kMaxHead,
                                   .max_fields = kMaxFields};
   input.remove_prefix(1);

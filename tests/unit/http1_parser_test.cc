@@ -93,8 +93,7 @@ TEST(Http1Parser, SomeResponsesHaveNoBodyWhateverTheySay) {
   ends_with_its_head("204", {});
   ends_with_its_head("304", {});
   ends_with_its_head("101", {});
-  ends_with_its_head("200", {.to_connect = true});
-  EXPECT_EQ(parse_response("HTTP/1.1 403 no\r\nContent-Length: 2\r\n\r\nno", {.to_connect = true}).body, "no");
+  EXPECT_EQ(parse_response("HTTP/1.1 403 no\r\nContent-Length: 2\r\n\r\nno", {.tunnel = Tunnel::connect}).body, "no");
 }
 
 TEST(Http1Parser, InterimHeadsArePassedOver) {

@@ -46,7 +46,9 @@ struct Request {
   std::string url;   ///< absolute, http or https
   Headers headers;   ///< Host, Content-Length, Transfer-Encoding and Connection are added if missing
   std::string body;  ///< empty if there is a body_source
-  /// Makes the body while it is sent.
+  /// Makes the body while it is sent. With CONNECT, or GET with `Connection: upgrade` and Upgrade, it is not a body but
+  /// what is sent, as it comes, once the server agreed by 2xx or 101 (RFC 9110 sections 9.3.6 and 7.8); what comes back
+  /// goes where a body would. Its end half-closes the connection, except over TLS; giving the body up closes it.
   std::shared_ptr<BodySource> body_source;
   /// From send() to the last byte of the body, waiting and dialling included; nothing: no limit.
   std::optional<std::chrono::nanoseconds> timeout;
