@@ -148,6 +148,7 @@ void run_client_blocking(const Load& load, const Observe& observe) {
   std::atomic<bool> stop = false;
   Client client(make_transport(load, nullptr));
   std::vector<std::thread> threads;
+  threads.reserve(counters.size());
   for (Counters& own : counters) {
     threads.emplace_back([&] {
       while (!stop) count(client.send({.url = load.url}), own);
