@@ -189,6 +189,11 @@ void Connection::take_end() {
         CloseReason::read_error);
     return;
   }
+  if (exchange_.write_failed && !reused()) {
+    // Writing took the socket's error off it: what is read now is only an end.
+    fail_exchange(system_error(error_number_, "send to " + target->host_port, Phase::send), CloseReason::write_error);
+    return;
+  }
   // On a connection that had been idle the FIN was most likely on its way already; only the kernel can tell.
   close_inferred_ = reused();
   fail_exchange(make_error(Errc::closed_before_response, request_->target->redacted, Phase::wait),
