@@ -1,80 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the client makes of responses: redirects, retries, cookies, codings, rates.
-#include <zlib.h>
-
 #include <atomic>
-#include <mutex>
 
 #include "conntrace/body_source.h"
 #include "conntrace/pipe_body.h"
 #include "integration/transport_fixture.h"
+#include "support/gzip.h"
+#include "support/site.h"
 
 namespace conntrace::test {
 namespace {
-
-/// Answers each request by its path; keeps the heads.
-class Site {
- public:
-  using Answer = std::function<std::string(const std::string& path, int visit)>;
-  explicit Site(Answer answer)
-      : server_([this, answer = std::move(answer)](Peer& peer, int) { serve(peer, answer); }) {}
-
-  [[nodiscard]] std::string url(std::string_view path) const { return server_.url(path); }
-  [[nodiscard]] int connections() const { return server_.connections(); }
-  [[nodiscard]] std::uint16_t port() const { return server_.port(); }
-  [[nodiscard]] std::vector<std::string> heads() const {
-    const std::lock_guard lock(mutex_);
-    return heads_;
-  }
-  [[nodiscard]] std::string bodies() const {
-    const std::lock_guard lock(mutex_);
-    return bodies_;
-  }
-
- private:
-  void serve(Peer& peer, const Answer& answer) {
-    while (auto head = peer.read_head()) {
-      std::size_t length = 0;
-      if (const auto at = head->find("Content-Length: "); at != std::string::npos)
-        length = std::stoul(head->substr(at + 16));
-      const std::string body = length > 0 ? peer.read_bytes(length) : std::string();
-      const std::string path = head->substr(head->find(' ') + 1, head->find(" HTTP/") - head->find(' ') - 1);
-      int visit = 0;
-      {
-        const std::lock_guard lock(mutex_);
-        heads_.push_back(*head);
-        bodies_ += body + "|";
-        visit = ++visits_[path];
-      }
-      peer.write(answer(path, visit));
-    }
-  }
-
-  mutable std::mutex mutex_;
-  std::vector<std::string> heads_;
-  std::string bodies_;
-  std::map<std::string, int> visits_;
-  ScriptedServer server_;  // last: its threads use the rest
-};
-
-std::string answer(std::string_view status, std::string_view fields = "", std::string_view body = "") {
-  return "HTTP/1.1 " + std::string(status) + "\r\n" + std::string(fields) +
-         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
-}
-
-std::string gzip(std::string_view text) {
-  z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 class ClientTest : public TransportTest {
  protected:

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Go's tests of redirects and cookies, asked of this client (docs/go-behaviours.md, 86 to 93).
+#include <gmock/gmock.h>
+
+#include "conntrace/pipe_body.h"
+#include "integration/go_fixture.h"
+#include "support/site.h"
+
+namespace conntrace::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class GoRedirects : public GoTest {
+ protected:
+  Client& use_client(ClientOptions options, TransportOptions transport = {}) {
+    use(std::move(transport));
+    client_.emplace(transport_, std::move(options));
+    return *client_;
+  }
+};
+
+/// /?n=1 leads to /?n=2 and so on, up to 15.
+std::string count_up(const std::string& path, int) {
+  const int n = path.find("n=") == std::string::npos ? 0 : std::stoi(path.substr(path.find("n=") + 2));
+  if (n >= 15) return answer("200 OK", "", "n=" + std::to_string(n));
+  return answer("302 Found", "Location: /?n=" + std::to_string(n + 1) + "\r\n", "moved");
+}
+
+TEST_F(GoRedirects, ClientRedirects) {
+  Site site(count_up);
+  std::vector<int> followed;
+  RedirectChoice after_three = RedirectChoice::follow;
+  Client& client = use_client({.check_redirect = [&](const RedirectStep& step) {
+    followed.push_back(step.followed);
+    return step.followed < 3 ? RedirectChoice::follow : after_three;
+  }});
+  const auto stopped = client.get(site.url("/"));
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, Errc::too_many_redirects);
+  EXPECT_THAT(stopped.error().message(), HasSubstr("stopped after 10 redirects"));
+  EXPECT_EQ(site.heads().size(), 11u);
+  EXPECT_THAT(followed, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+  EXPECT_THAT(site.heads().at(10), HasSubstr("Referer: " + site.url("/?n=9") + "\r\n"));
+
+  after_three = RedirectChoice::fail;
+  const auto refused = client.get(site.url("/"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::too_many_redirects);
+  EXPECT_THAT(refused.error().message(), HasSubstr("n=4"));
+  EXPECT_EQ(site.heads().size(), 15u);
+  EXPECT_EQ(site.connections(), 1);
+}
+
+TEST_F(GoRedirects, ClientRedirectTypes) {
+  Site site([](const std::string& path, int) {
+    return path == "/end" ? answer("200 OK") : answer(path.substr(1) + " Moved", "Location: /end\r\n");
+  });
+  Client& client = use_client({});
+  for (const int status : {301, 302, 303, 307, 308}) {
+    for (const std::string method : {"HEAD", "GET", "POST", "PUT", "DELETE", "PATCH"}) {
+      const bool body = method == "POST" || method == "PUT" || method == "PATCH";
+      const std::size_t before = site.heads().size();
+      const auto response = client.send(
+          Request{.method = method, .url = site.url("/" + std::to_string(status)), .body = body ? "body" : ""});
+      ASSERT_TRUE(response) << response.error().message();
+      const bool keeps = status >= 307;
+      const std::string expected = keeps || method == "HEAD" ? method : "GET";
+      const std::string second = site.heads().at(before + 1);
+      EXPECT_THAT(second, StartsWith(expected + " /end HTTP/1.1\r\n")) << status;
+      EXPECT_EQ(second.find("Content-Length: 4\r\n") != std::string::npos, keeps && body) << second;
+    }
+  }
+  EXPECT_EQ(site.connections(), 1);
+}
+
+TEST_F(GoRedirects, ClientRedirectUseResponse) {
+  Site site([](const std::string&, int) { return answer("302 Found", "Location: /other\r\n", "a body"); });
+  Client& client = use_client({.check_redirect = [](const RedirectStep&) { return RedirectChoice::use_response; }});
+  auto opened = client.open({.url = site.url("/")});
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->head.status, 302);
+  EXPECT_EQ(opened->body.read_all(), "a body") << "it is still open";
+  EXPECT_EQ(site.heads().size(), 1u);
+}
+
+TEST_F(GoRedirects, ClientRedirectNoLocation) {
+  Site site([](const std::string&, int) { return answer("301 Moved Permanently", "Foo: Bar\r\n"); });
+  const auto response = use_client({}).get(site.url("/"));
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(response->status, 301);
+  EXPECT_NE(find_header(response->headers, "Foo"), nullptr);
+}
+
+TEST_F(GoRedirects, ClientRedirect308NoGetBody) {
+  Site site([](const std::string&, int) { return answer("308 Permanent Redirect", "Location: /end\r\n"); });
+  auto once = std::make_shared<PipeBody>(5);
+  ASSERT_TRUE(once->write("hello"));
+  once->finish();
+  const auto response = use_client({}).send(Request{.method = "POST", .url = site.url("/"), .body_source = once});
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(response->status, 308);
+  EXPECT_EQ(site.heads().size(), 1u);
+}
+
+TEST_F(GoRedirects, ClientRedirectEatsBody) {
+  Site site([](const std::string& path, int) {
+    return path == "/" ? answer("302 Found", "Location: /foo\r\n", std::string(2048, 'x')) : answer("200 OK", "", "ok");
+  });
+  ASSERT_TRUE(use_client({}).get(site.url("/")));
+  EXPECT_EQ(site.connections(), 1);
+  EXPECT_EQ(connections(), (std::vector<ConnectionId>{1, 1}));
+}
+
+TEST_F(GoRedirects, Referer) {
+  Site plain([](const std::string&, int) { return answer("200 OK"); });
+  Site secure(
+      [&](const std::string& path, int) {
+        return answer("302 Found", "Location: " + (path == "/down" ? plain.url("/") : "/down") + "\r\n");
+      },
+      true);
+  Client& client = use_client({}, {.tls = {.ca_file = secure.certificate_file()}});
+  std::string url = secure.url("/");
+  url.insert(url.find("//") + 2, "gopher:secret@");
+  ASSERT_TRUE(client.get(url));
+  EXPECT_THAT(secure.heads().at(1), HasSubstr("Referer: " + secure.url("/") + "\r\n")) << "without credentials";
+  EXPECT_THAT(plain.heads().at(0), Not(HasSubstr("Referer"))) << "https to http";
+}
+
+TEST_F(GoRedirects, ShouldCopyHeaderOnRedirect) {
+  Site other([](const std::string&, int) { return answer("200 OK"); });
+  Site site([&](const std::string& path, int) {
+    if (path == "/end") return answer("200 OK");
+    return answer("302 Found", path == "/here"
+                                   ? "Location: /end\r\n"
+                                   : "Location: http://localhost:" + std::to_string(other.port()) + "/\r\n");
+  });
+  Client& client = use_client({});
+  const Headers headers = {
+      {"Authorization", "a"}, {"Www-Authenticate", "b"}, {"Cookie", "c=d"}, {"Cookie2", "e"}, {"X-Plain", "f"}};
+  ASSERT_TRUE(client.send(Request{.url = site.url("/here"), .headers = headers}));
+  ASSERT_TRUE(client.send(Request{.url = site.url("/away"), .headers = headers}));
+  for (const auto& [name, value] : headers) {
+    EXPECT_THAT(site.heads().at(1), HasSubstr("\r\n" + name + ": ")) << "the same host";
+    EXPECT_EQ(other.heads().at(0).find("\r\n" + name + ": ") != std::string::npos, name == "X-Plain") << name;
+  }
+}
+
+TEST_F(GoRedirects, ClientCopyHostOnRedirect) {
+  Site other([](const std::string&, int) { return answer("200 OK"); });
+  Site site([&](const std::string& path, int) {
+    if (path == "/") return answer("302 Found", "Location: /hop\r\n");
+    return answer("302 Found", "Location: " + other.url("/") + "\r\n");
+  });
+  ASSERT_TRUE(use_client({}).send(Request{.url = site.url("/"), .headers = {{"Host", "virtual.test"}}}));
+  EXPECT_THAT(site.heads().at(0), HasSubstr("\r\nHost: virtual.test\r\n"));
+  EXPECT_THAT(site.heads().at(1), HasSubstr("\r\nHost: virtual.test\r\n")) << "a relative Location";
+  EXPECT_THAT(other.heads().at(0), HasSubstr("\r\nHost: 127.0.0.1:" + std::to_string(other.port()) + "\r\n"));
+}
+
+TEST_F(GoRedirects, StripPasswordFromError) {
+  std::string url;
+  {
+    const ScriptedServer gone(answer_all);
+    url = gone.url("/path?token=key");
+  }
+  url.insert(url.find("//") + 2, "user:secret@");
+  Client& client = use_client({});
+  for (const std::string& bad : {url, "ftp" + url.substr(4)}) {
+    const auto result = client.get(bad);
+    ASSERT_FALSE(result);
+    EXPECT_THAT(result.error().with_times(), Not(HasSubstr("secret")));
+  }
+  EXPECT_THAT(hooks_.dump(), Not(HasSubstr("secret")));
+}
+
+}  // namespace
+}  // namespace conntrace::test
