@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/hook_recorder.h"
 
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -106,7 +107,26 @@ std::size_t HookRecorder::count(EventKind kind) const {
   return found;
 }
 
+std::string HookRecorder::missing_reason() const {
+  for (const ConnClosedInfo& closed : all<EventKind::conn_closed>()) {
+    if (closed.reason == CloseReason::unknown) return "conn_closed without a reason";
+  }
+  for (const WhyNewInfo& dialled : all<EventKind::why_new>()) {
+    if (dialled.reason == WhyNew::unknown) return "why_new without a reason";
+  }
+  for (const QueueLeaveInfo& wait : all<EventKind::queue_leave>()) {
+    double shares = wait.others_share;
+    for (const Holder& holder : wait.holders) shares += holder.share;
+    // A wait for descriptors has no holders: the whole process has them. Nor has one that took no time.
+    if (wait.holders.size() > 0 && std::abs(shares - 1) > 1e-6) {
+      return "queue_leave whose holders account for " + std::to_string(shares) + " of the wait";
+    }
+  }
+  return {};
+}
+
 std::string HookRecorder::broken_rule() const {
+  if (std::string missing = missing_reason(); !missing.empty()) return missing;
   const std::vector<Event> events = this->events();
   std::set<std::uint64_t> done;
   for (const Event& event : events) {

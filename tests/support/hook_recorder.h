@@ -42,8 +42,8 @@ class HookRecorder {
     }
     return found;
   }
-  /// Empty, or the first rule that the calls so far break: each start has one done, nothing follows request_done, times
-  /// of one request never run backwards in their sequence of calls beyond what a late stamp explains.
+  /// Empty, or the first rule that the calls so far break: each start has one done, nothing follows request_done, every
+  /// close and every dial has a reason, and holders account for the whole of a wait.
   [[nodiscard]] std::string broken_rule() const;
   /// Every call as a JSON line; for failure messages.
   [[nodiscard]] std::string dump() const;
@@ -51,6 +51,7 @@ class HookRecorder {
  private:
   template <EventKind kind>
   void keep(const HookContext& context, const PayloadOf<kind>& payload);
+  [[nodiscard]] std::string missing_reason() const;
 
   std::shared_ptr<ClientTrace> trace_ = std::make_shared<ClientTrace>();
   std::function<void()> in_each_hook_;
