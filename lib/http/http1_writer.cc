@@ -91,7 +91,12 @@ WrittenHead append_head(const Request& request, const HeadOptions& options, std:
   const std::size_t before = out.size();
   const bool has_body = options.streamed ? options.streamed->length != 0 : !request.body.empty();
   out.append(request.method).append(" ").append(options.target).append(" HTTP/1.1\r\n");
+  // The order of what is added is Go's (net/http Request.write). The request's own fields keep theirs.
   if (find_header(request.headers, "host") == nullptr) append_field(out, "Host", options.authority);
+  if (!options.user_agent.empty() && find_header(request.headers, "user-agent") == nullptr) {
+    append_field(out, "User-Agent", options.user_agent);
+  }
+  append_framing(request, options.streamed, out);
   for (const auto& [name, value] : request.headers) {
     if (iequals(name, "connection")) {
       const bool close = says_close(value);
@@ -102,13 +107,9 @@ WrittenHead append_head(const Request& request, const HeadOptions& options, std:
     }
     append_field(out, name, value);
   }
-  if (!options.user_agent.empty() && find_header(request.headers, "user-agent") == nullptr) {
-    append_field(out, "User-Agent", options.user_agent);
-  }
   if (!options.proxy_authorization.empty() && find_header(request.headers, "proxy-authorization") == nullptr) {
     append_field(out, "Proxy-Authorization", options.proxy_authorization);
   }
-  append_framing(request, options.streamed, out);
   for (const auto& [name, value] : options.extra) {
     if (find_header(request.headers, name) == nullptr) append_field(out, name, value);
   }

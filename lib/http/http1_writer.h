@@ -45,8 +45,9 @@ struct HeadOptions {
 /// The same for fields that are sent as trailers: names that may not be one are refused, too (RFC 9110 section 6.5.1).
 [[nodiscard]] Result<void> check_trailers(const Headers& trailers);
 
-/// Appends the request's head. Host, User-Agent, the body's framing and Connection: close are added unless the request
-/// has them; fields keep their order; Connection: close is written once at most. Precondition: check_request.
+/// Appends the request's head: Host, User-Agent and the body's framing, then the request's own fields in their order,
+/// which are preferred, then extra fields and Connection: close, which is written once at most.
+/// Precondition: check_request.
 [[nodiscard]] WrittenHead append_head(const Request& request, const HeadOptions& options, std::string& out);
 
 /// What goes before a piece of a body that is sent in chunks; kChunkEnd goes behind it. Precondition: size > 0 (an

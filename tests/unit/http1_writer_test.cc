@@ -25,6 +25,14 @@ TEST(Http1Writer, KeepsTheOrderOfFieldsAndAddsNoneTwice) {
             "GET /a?b=1 HTTP/1.1\r\nX-B: 1\r\nhost: other\r\nx-a: 2\r\nUSER-AGENT: me\r\nX-B: 3\r\n\r\n");
 }
 
+TEST(Http1Writer, AddsInTheOrderOfGo) {
+  const ExtraField extra[] = {{"Accept-Encoding", "gzip"}};
+  EXPECT_EQ(head_of({.method = "PUT", .headers = {{"X-B", "1"}, {"X-A", "2"}}, .body = "123"},
+                    {.target = "/", .authority = "a", .user_agent = "me", .connection_close = true, .extra = extra}),
+            "PUT / HTTP/1.1\r\nHost: a\r\nUser-Agent: me\r\nContent-Length: 3\r\nX-B: 1\r\nX-A: 2\r\n"
+            "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n");
+}
+
 TEST(Http1Writer, SaysTheLengthOfABodyAndOfOneThatIsExpected) {
   EXPECT_EQ(head_of({.method = "DELETE", .body = "12345"}, {.target = "/", .authority = "a"}),
             "DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
