@@ -3,18 +3,14 @@
 // can be few, and an /etc/hosts in which both.test is ::1 and 127.0.0.1. Without the right to make these (root, or
 // unprivileged user namespaces) it says so and exits with 77.
 #include <gmock/gmock.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/socket.h>
 
 #include <cstdio>
 #include <fstream>
 #include <latch>
 
 #include "integration/transport_fixture.h"
+#include "support/deaf_listener.h"
+#include "support/namespaces.h"
 #include "support/temporary_file.h"
 
 namespace conntrace::test {
@@ -22,28 +18,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
-
-/// A listener on [::1] whose accept queue is full: it drops SYNs, so that connecting to it hangs.
-class DeafListener {
- public:
-  explicit DeafListener(std::uint16_t port) {
-    sockaddr_in6 address{};
-    address.sin6_family = AF_INET6;
-    address.sin6_addr = in6addr_loopback;
-    address.sin6_port = htons(port);
-    const auto* generic = reinterpret_cast<const sockaddr*>(&address);
-    listener_.reset(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    filler_.reset(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    works_ = bind(listener_.get(), generic, sizeof address) == 0 && listen(listener_.get(), 0) == 0 &&
-             connect(filler_.get(), generic, sizeof address) == 0;
-  }
-  [[nodiscard]] bool works() const { return works_; }
-
- private:
-  UniqueFd listener_;
-  UniqueFd filler_;
-  bool works_ = false;
-};
 
 class Dials : public TransportTest {
  protected:
@@ -178,23 +152,10 @@ TEST_F(Dials, ExhaustedPortsAreProvedByTheirCounts) {
   std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "32768 60999";
 }
 
-bool loopback_is_up() {
-  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::snprintf(request.ifr_name, sizeof request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  return ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0;
-}
-
 bool ports_can_be_set() {
   std::ofstream file("/proc/sys/net/ipv4/ip_local_port_range");
   file << "32768 60999" << std::flush;
   return file.good();
-}
-
-bool hosts_are(const std::string& path) {
-  return mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         mount(path.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) == 0;
 }
 
 }  // namespace
@@ -202,13 +163,8 @@ bool hosts_are(const std::string& path) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  if (unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0) {
-    std::perror("dials cannot be tested here: unshare");
-    return 77;
-  }
   const conntrace::test::TemporaryFile hosts("127.0.0.1 localhost both.test\n::1 both.test\n");
-  if (!conntrace::test::loopback_is_up() || !conntrace::test::ports_can_be_set() ||
-      !conntrace::test::hosts_are(hosts.path())) {
+  if (!conntrace::test::enter_namespaces({{"/etc/hosts", hosts.path()}}) || !conntrace::test::ports_can_be_set()) {
     std::perror("dials cannot be tested here: namespaces");
     return 77;
   }
