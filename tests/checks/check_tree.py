@@ -182,6 +182,20 @@ def events_are_documented(tree):
             yield docs, 1, f"has no heading for {kind}"
 
 
+ORACLE_TEST = re.compile(r"^TEST_F\(GoOracle, (\w+)\)", re.MULTILINE)
+
+
+def comparisons_with_go_are_documented(tree):
+    """The tests of tests/oracle and the rows of docs/go.md are the same."""
+    tests = {name: path for path in tree.code("tests/oracle/") for name in ORACLE_TEST.findall("\n".join(tree.lines(path)))}
+    docs = "docs/go.md"
+    rows = set(re.findall(r"^\| `(\w+)` \|", "\n".join(tree.lines(docs)), re.MULTILINE)) if docs in tree.paths else set()
+    for name in sorted(tests.keys() - rows):
+        yield tests[name], 1, f"{docs} has no row for {name}"
+    for name in sorted(rows - tests.keys()):
+        yield docs, 1, f"has a row for {name}, which is no test"
+
+
 MACHINE_PATH = re.compile(r"""(?:^|[\s"'=(:`])(/(?:work|root|home|Users|builds)/[\w.-]+)""")
 
 
@@ -210,6 +224,7 @@ RULES = (
     files_have_one_subject,
     licences_are_named,
     events_are_documented,
+    comparisons_with_go_are_documented,
     no_machine_is_named,
     nothing_built_is_tracked,
 )

@@ -26,6 +26,8 @@ GOOD = {
     "cli/main.cc": APACHE + "int main() { return 0; }\n",
     "cli/sources/embedded.cc": APACHE + '#include "agent/observer.h"\n',
     "docs/events.md": "# Events\n\n## `get_conn`\n\n## gap\n",
+    "docs/go.md": "| `Fresh` | | |\n",
+    "tests/oracle/pool_test.cc": APACHE + "TEST_F(GoOracle, Fresh) {}\n",
     "dev": "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n",
 }
 
@@ -60,6 +62,9 @@ BAD = (
     ("events_are_documented", "docs/events.md", "# Events\n\n## get_conn\n\nand gap\n"),
     ("events_are_documented", "docs/events.md", None),
     ("events_are_documented", "lib/include/conntrace/vocabulary.h", APACHE),
+    ("comparisons_with_go_are_documented", "tests/oracle/a_test.cc", APACHE + "TEST_F(GoOracle, Reused) {}\n"),
+    ("comparisons_with_go_are_documented", "docs/go.md", "| `Fresh` | | |\n| `Gone` | | |\n"),
+    ("comparisons_with_go_are_documented", "docs/go.md", None),
     ("no_machine_is_named", "README.md", "built in /" + "work/x/build\n"),
     ("no_machine_is_named", "cli/a.cc", APACHE + 'auto path = "/' + 'root/clone";\n'),
     ("nothing_built_is_tracked", "agent/tcp.skel.h", APACHE),
