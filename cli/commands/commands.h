@@ -22,6 +22,7 @@ void add_watch(CLI::App& app, Action& action);
 void add_record(CLI::App& app, Action& action);
 void add_correlate(CLI::App& app, Action& action);
 void add_show(CLI::App& app, Action& action);
+void add_stats(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);
 void add_demo(CLI::App& app, Action& action);

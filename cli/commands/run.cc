@@ -27,7 +27,7 @@ int run(int argc, char** argv) {
       "Exit status: 0 done; 1 failed; 2 wrong usage; 3 the target does not exist or went away before anything was\n"
       "seen; 77 privileges missing. Data is on stdout, everything else on stderr.");
   Action action;
-  for (const auto add : {add_watch, add_record, add_correlate, add_show, add_doctor, add_schema, add_demo}) {
+  for (const auto add : {add_watch, add_record, add_correlate, add_show, add_stats, add_doctor, add_schema, add_demo}) {
     add(app, action);
   }
   app.require_subcommand(0, 1);

@@ -4,13 +4,12 @@
 #include <string>
 
 #include "commands/commands.h"
-#include "commands/event_files.h"
 #include "commands/output.h"
 #include "commands/printer.h"
 #include "commands/terminal.h"
+#include "commands/timeline_file.h"
 #include "exit_status.h"
 #include "say.h"
-#include "timeline/timeline_reader.h"
 
 namespace conntrace::cli {
 namespace {
@@ -46,66 +45,16 @@ class Selector {
   std::uint64_t shown_ = 0;
 };
 
-/// Reads timelines line by line. Returns an exit status.
-int show_timelines(InputFile& input, Selector& selector, const Output& output) {
-  std::string rest;
-  std::uint64_t number = 0;
-  int status = kDone;
-  const auto take = [&](std::string_view line, bool last) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
-    const auto timeline = read_timeline(line);
-    if (timeline) {
-      std::visit(selector, *timeline);
-    } else if (last) {
-      complain("{} line {}: the last line is cut off; it was skipped", input.name(), number);
-    } else {
-      complain("{} line {}: {}", input.name(), number, timeline.error().message());
-      status = kFailed;
-    }
-  };
-  while (output.usable()) {
-    const auto piece = input.read();
-    if (!piece) {
-      complain("{}", piece.error().message());
-      return kFailed;
-    }
-    if (piece->empty()) break;
-    rest += *piece;
-    std::size_t begin = 0;
-    for (std::size_t end = 0; (end = rest.find('\n', begin)) != std::string::npos; begin = end + 1) {
-      take(std::string_view(rest).substr(begin, end - begin), /*last=*/false);
-    }
-    rest.erase(0, begin);
-  }
-  if (!rest.empty()) take(rest, /*last=*/true);
-  return status;
-}
-
-int show_events(InputFile input, Selector& selector, const Output& output) {
-  std::vector<EventFile> files;
-  files.emplace_back(std::move(input));
-  const auto select = [&](const auto& timeline) { selector(timeline); };
-  Correlator correlator({}, {.request = select, .connection = select, .process = select});
-  return correlate_files(files, correlator, [&] { return output.usable(); });
-}
-
 int show(const Options& options) {
-  auto input = InputFile::open(options.file);
-  const auto first = input ? input->first_line() : Result<std::string_view>(Failure(input.error()));
-  if (!first) {
-    complain("{}", first.error().message());
-    return kFailed;
-  }
   auto output = Output::open("");
   if (!output) return kFailed;
   Printer printer(*output, {.format = Format::terminal,
                             .terminal = terminal_options(output->fd(), options.color),
                             .all_connections = options.connections});
   Selector selector(printer, options.request);
-  const bool timelines = first->find("\"conntrace.timeline/") != std::string_view::npos;
-  int status =
-      timelines ? show_timelines(*input, selector, *output) : show_events(std::move(*input), selector, *output);
+  const auto select = [&](const auto& timeline) { selector(timeline); };
+  int status = read_timelines(options.file, {.request = select, .connection = select, .process = select},
+                              [&] { return output->usable(); });
   if (status == kDone && !options.request.empty() && selector.shown() == 0) {
     complain("{}: no request {}", options.file, options.request);
     status = kFailed;

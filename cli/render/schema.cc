@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "conntrace/event.h"
+#include "stats/report.h"
 #include "timeline/model.h"
 
 namespace conntrace::cli {
@@ -149,6 +150,19 @@ std::string event_schema() {
                     {"properties", properties},
                     {"required", {"kind", "mono_ns", "source"}},
                     {"allOf", rules}};
+  return out.dump(2) + '\n';
+}
+
+std::string stats_schema() {
+  Json properties = {{"schema", {{"const", kStatsSchema}}}};
+  Json required = Json::array({"schema"});
+  add_properties<StatsReport>(Nulls::shown, properties, required);
+  const Json out = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+                    {"$id", "urn:conntrace:stats:1"},
+                    {"title", "conntrace statistics, one line of JSON"},
+                    {"type", "object"},
+                    {"properties", properties},
+                    {"required", required}};
   return out.dump(2) + '\n';
 }
 

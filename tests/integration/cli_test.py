@@ -17,6 +17,8 @@ import tempfile
 import time
 import unittest
 
+import jsonschema
+
 CONNTRACE, ORIGIN_SERVER, CHECKOUT = sys.argv[1:4]
 PATIENCE = 60
 MAY_OBSERVE = os.geteuid() == 0
@@ -123,7 +125,7 @@ class Usage(unittest.TestCase):
             self.assertEqual(result.stdout, "", arguments)
 
     def test_schemas_are_json(self):
-        for which in ("event", "timeline"):
+        for which in ("event", "timeline", "stats"):
             self.assertIn("$schema", json.loads(run("schema", which).stdout))
 
     def test_doctor(self):
@@ -152,6 +154,24 @@ class Files(Temporary):
             self.assertEqual(one.returncode, 0, one.stderr)
             self.assertLess(len(one.stdout), len(shown.stdout))
         self.assertNotEqual(run("show", output, "--request", 99).returncode, 0)
+
+    def test_stats_of_events_and_of_timelines_agree(self):
+        events = self.recording()
+        output = self.folder / "timelines.jsonl"
+        self.assertEqual(run("correlate", events, "-o", output).returncode, 0)
+        of_events, of_timelines = (run("stats", source, "--json") for source in (events, output))
+        self.assertEqual(of_events.returncode, 0, of_events.stderr)
+        self.assertEqual(of_events.stdout, of_timelines.stdout)
+        report = json.loads(of_events.stdout)
+        jsonschema.Draft202012Validator(json.loads(run("schema", "stats").stdout)).validate(report)
+        self.assertEqual((report["requests"], report["reused"], report["fresh"]), (5, 4, 1))
+        total = next(p["times"] for p in report["phases"] if p["phase"] == "total")
+        durations = [r["duration_ns"] for r in timelines(output.read_text(), "request")]
+        self.assertEqual((total["count"], total["sum_ns"], total["max_ns"]), (5, sum(durations), max(durations)))
+        shown = run("stats", output)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("4 of 5 on a used connection (80.0 %)", shown.stdout)
+        self.assertEqual(run("stats", self.folder / "missing").returncode, 1)
 
     def test_stdin(self):
         events = self.recording()

@@ -37,6 +37,7 @@ void expect_committed(const char* name, const std::string& generated) {
 
 TEST(Schema, events_are_committed) { expect_committed("event.schema.json", event_schema()); }
 TEST(Schema, timelines_are_committed) { expect_committed("timeline.schema.json", timeline_schema()); }
+TEST(Schema, statistics_are_committed) { expect_committed("stats.schema.json", stats_schema()); }
 TEST(Schema, events_page_is_committed) { expect_committed("events.md", events_markdown()); }
 
 TEST(Schema, each_finding_has_its_section) {
