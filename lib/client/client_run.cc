@@ -96,6 +96,7 @@ void ClientRun::take_tokens() {
 
 void ClientRun::pause(std::chrono::nanoseconds delay, void (ClientRun::*then)()) {
   pause_ = transport_.run_after(delay, [self = shared_from_this(), then](bool ended) {
+    if (self->pause_ == 0) return;  // cancelled, but too late to be taken back
     self->end_pause();
     if (ended) {
       self->finish(self->shut_down());

@@ -62,6 +62,13 @@ void PoolCore::Impl::dialled(ConnectionId id, MonoTime now, Actions& out) {
   settle(out);
 }
 
+void PoolCore::Impl::take_back(ConnectionId id, std::optional<CloseReason> unusable, MonoTime now, Actions& out) {
+  Connection* connection = find(id);
+  assert(connection && connection->served > 0);
+  if (--connection->served > 0) --counts_.reused;
+  release(id, unusable, now, out, {});
+}
+
 void PoolCore::Impl::dial_failed(ConnectionId id, MonoTime now, Actions& out) {
   Connection* connection = find(id);
   if (!connection) return;
@@ -172,6 +179,9 @@ void PoolCore::acquire(RequestId request, const Key& key, MonoTime now, Actions&
 void PoolCore::release(ConnectionId connection, std::optional<CloseReason> unusable, MonoTime now, Actions& out,
                        const KeepAlive& said) {
   impl_->release(connection, unusable, now, out, said);
+}
+void PoolCore::take_back(ConnectionId connection, std::optional<CloseReason> unusable, MonoTime now, Actions& out) {
+  impl_->take_back(connection, unusable, now, out);
 }
 void PoolCore::dialled(ConnectionId connection, MonoTime now, Actions& out) { impl_->dialled(connection, now, out); }
 void PoolCore::dial_failed(ConnectionId connection, MonoTime now, Actions& out) {

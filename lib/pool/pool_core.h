@@ -77,6 +77,9 @@ class PoolCore {
   /// The request is done with its connection. `unusable`: why it cannot be used again, or nothing if it can.
   void release(ConnectionId connection, std::optional<CloseReason> unusable, MonoTime now, Actions& out,
                const KeepAlive& said = {});
+  /// A Deliver could not be carried out: its request is gone, or the connection is dead. As release(), but as if it had
+  /// not been delivered: it served nobody.
+  void take_back(ConnectionId connection, std::optional<CloseReason> unusable, MonoTime now, Actions& out);
   void dialled(ConnectionId connection, MonoTime now, Actions& out);
   /// `out` gets AcquireFailed if somebody still waits for this dial. The owner closes what there is; no Close comes.
   void dial_failed(ConnectionId connection, MonoTime now, Actions& out);

@@ -25,6 +25,7 @@ class PoolCore::Impl {
 
   void acquire(RequestId request, const Key& key, MonoTime now, Actions& out, Explain explain);
   void release(ConnectionId id, std::optional<CloseReason> unusable, MonoTime now, Actions& out, const KeepAlive& said);
+  void take_back(ConnectionId id, std::optional<CloseReason> unusable, MonoTime now, Actions& out);
   void dialled(ConnectionId id, MonoTime now, Actions& out);
   void dial_failed(ConnectionId id, MonoTime now, Actions& out);
   void no_descriptor(ConnectionId id, MonoTime now, Actions& out);

@@ -70,8 +70,13 @@ void Connection::close(CloseReason reason, std::optional<MonoTime> idle) {
     engine_.loop.remove(stream_.fd(), this);
     ending = stream_.close();
   }
-  // A reset leaves no state to read; the error that it left does tell.
-  if (ending.by == ClosedBy::unknown && error_number_ == ECONNRESET) ending.by = ClosedBy::peer;
+  // A reset leaves no state to read; the error that it left does tell (EPIPE: a reset after a FIN), or the reason
+  // itself.
+  if (ending.by == ClosedBy::unknown) {
+    const bool was_reset = error_number_ == ECONNRESET || error_number_ == EPIPE;
+    const bool by_peer = reason == CloseReason::server_closed_idle || reason == CloseReason::server_reset_idle;
+    if (was_reset || by_peer) ending = {ClosedBy::peer, !was_reset && close_inferred_};
+  }
   engine_.fire<&ClientTrace::conn_closed>(
       nullptr, this,
       [&] {
@@ -107,8 +112,8 @@ LiveConnectionInfo Connection::live() const {
           .dialled_by = dialled_by};
 }
 
-GotConnInfo Connection::got_conn(bool was_reused, bool was_idle, MonoTime idle) const {
-  GotConnInfo info{.reused = was_reused,
+GotConnInfo Connection::got_conn(bool was_idle, MonoTime idle) const {
+  GotConnInfo info{.reused = requests_ > 0,
                    .was_idle = was_idle,
                    .requests_before = requests_,
                    .local = local_,

@@ -50,11 +50,12 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void on_io(std::uint32_t epoll_events) override;
 
   [[nodiscard]] bool dialling() const { return !dial_ended_; }
-  /// The request on it, or the last one, was not its first.
-  [[nodiscard]] bool reused() const { return requests_ > 1; }
+  /// Its peer may have closed it before the request on it was sent: it has been in use, or idle, before (Go's
+  /// markReused, which counts a dial that was pooled before its first request, too).
+  [[nodiscard]] bool may_be_stale() const { return requests_ > 1 || idle_since != MonoTime{}; }
   [[nodiscard]] HookContext context() const;
   [[nodiscard]] LiveConnectionInfo live() const;
-  [[nodiscard]] GotConnInfo got_conn(bool reused, bool was_idle, MonoTime idle) const;
+  [[nodiscard]] GotConnInfo got_conn(bool was_idle, MonoTime idle) const;
 
   const ConnectionId id;
   const std::shared_ptr<const Destination> target;

@@ -189,20 +189,20 @@ void Connection::take_end() {
         CloseReason::read_error);
     return;
   }
-  if (exchange_.write_failed && !reused()) {
+  if (exchange_.write_failed && !may_be_stale()) {
     // Writing took the socket's error off it: what is read now is only an end.
     fail_exchange(system_error(error_number_, "send to " + target->host_port, Phase::send), CloseReason::write_error);
     return;
   }
   // On a connection that had been idle the FIN was most likely on its way already; only the kernel can tell.
-  close_inferred_ = reused();
+  close_inferred_ = may_be_stale();
   fail_exchange(make_error(Errc::closed_before_response, request_->target->redacted, Phase::wait),
-                reused() ? CloseReason::server_closed_idle : CloseReason::read_error);
+                may_be_stale() ? CloseReason::server_closed_idle : CloseReason::read_error);
 }
 
 void Connection::on_read_error(int error_number) {
   error_number_ = error_number;
-  const bool idle_race = reused() && !exchange_.got_byte && error_number == ECONNRESET;
+  const bool idle_race = may_be_stale() && !exchange_.got_byte && error_number == ECONNRESET;
   close_inferred_ = idle_race;
   fail_exchange(system_error(error_number, "receive from " + target->host_port,
                              exchange_.got_byte ? Phase::receive : Phase::wait),

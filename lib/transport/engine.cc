@@ -112,7 +112,8 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
       },
       request.start);
   if (shutting_down_) refused = make_error(Errc::shutdown, request.target->redacted);
-  if (request.request.stop.stop_requested()) refused = make_error(Errc::cancelled, request.target->redacted);
+  if (request.cancelled_early || request.request.stop.stop_requested())
+    refused = make_error(Errc::cancelled, request.target->redacted);
   if (refused) {
     request.error = std::move(refused);
     finish(request);
@@ -139,14 +140,6 @@ void Engine::request_timed_out(RequestId id) {
   request->deadline = {};
   fail(*request, make_error(Errc::timeout, request->target->redacted, request->phase()), CloseReason::request_timeout,
        QueueOutcome::timeout);
-  drain();
-}
-
-void Engine::cancel(RequestId id) {
-  RequestState* request = find_request(id);
-  if (request == nullptr) return;
-  fail(*request, make_error(Errc::cancelled, request->target->redacted, request->phase()),
-       CloseReason::request_cancelled, QueueOutcome::cancelled);
   drain();
 }
 
@@ -181,7 +174,7 @@ void Engine::exchange_done(Connection& connection, RequestState& request, std::o
 void Engine::exchange_failed(Connection& connection, RequestState& request, Error error, CloseReason reason,
                              bool nothing_sent, bool before_response) {
   pool_.release(connection.id, reason, mono_now(), actions_);
-  const bool may_retry = connection.reused() && !shutting_down_ &&
+  const bool may_retry = connection.may_be_stale() && !shutting_down_ &&
                          (nothing_sent || (before_response && http::is_replayable(request.request)));
   const bool cannot_rewind = may_retry && request.source_was_read && !request.request.body_source->rewind();
   if (!may_retry || cannot_rewind) {

@@ -97,6 +97,7 @@ class Engine {
   void start(std::unique_ptr<RequestState> owned);
   void look_for_connection(RequestState& request);
   void request_timed_out(RequestId id);
+  void cancel_before_start(RequestId id);
   void finish(RequestState& request);
   /// finish(), now or when the application has taken what it paused.
   void finish_delivered(RequestState& request, MonoTime now);

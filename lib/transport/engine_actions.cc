@@ -40,13 +40,13 @@ void Engine::apply(const pool::Deliver& action) {
   Connection& connection = *connections_.at(action.connection);
   if (request == nullptr || request->stage != RequestState::Stage::waiting) {
     // It ended between the decision and now: the connection goes back as it came.
-    pool_.release(action.connection, std::nullopt, mono_now(), actions_);
+    pool_.take_back(action.connection, std::nullopt, mono_now(), actions_);
     return;
   }
   // What came before this turn has been handled; a FIN that arrived during it may not have been seen yet.
   if (action.was_idle && connection.idle_since < turn_start) {
     if (connection.idle_verdict()) {
-      pool_.release(action.connection, CloseReason::stale_on_check, mono_now(), actions_);
+      pool_.take_back(action.connection, CloseReason::stale_on_check, mono_now(), actions_);
       acquire(*request);
       return;
     }
@@ -55,8 +55,7 @@ void Engine::apply(const pool::Deliver& action) {
   request->stage = RequestState::Stage::active;
   request->connection = action.connection;
   if (action.connection == request->dial) request->phases.split(connection.dial_phases, mono_now());
-  fire<&ClientTrace::got_conn>(request, &connection,
-                               [&] { return connection.got_conn(action.reused, action.was_idle, action.idle); });
+  fire<&ClientTrace::got_conn>(request, &connection, [&] { return connection.got_conn(action.was_idle, action.idle); });
   connection.start_exchange(*request);
 }
 

@@ -5,6 +5,30 @@
 
 namespace conntrace::transport {
 
+void Engine::cancel(RequestId id) {
+  RequestState* request = find_request(id);
+  if (request == nullptr) {
+    cancel_before_start(id);
+    return;
+  }
+  fail(*request, make_error(Errc::cancelled, request->target->redacted, request->phase()),
+       CloseReason::request_cancelled, QueueOutcome::cancelled);
+  drain();
+}
+
+// Whoever sends and cancels at once may have both arrive in one turn, and what is posted runs before what arrived
+// starts.
+void Engine::cancel_before_start(RequestId id) {
+  const auto mark = [id](auto& inbox) {
+    for (const auto& request : inbox) {
+      if (request->id == id) request->cancelled_early = true;
+    }
+  };
+  mark(local_inbox_);
+  const std::lock_guard lock(inbox_mutex_);
+  mark(inbox_);
+}
+
 void Engine::finish_delivered(RequestState& request, MonoTime now) {
   if (!request.paused) {
     finish(request);

@@ -57,6 +57,7 @@ struct RequestState {
   Response response;
   std::optional<Error> error;
   bool got_no_connection = false;  ///< it ended before it had one
+  bool cancelled_early = false;    ///< before it started
 };
 
 }  // namespace conntrace::transport

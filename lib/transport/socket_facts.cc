@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 
@@ -82,13 +83,20 @@ Ending close_socket(int fd) {
   socklen_t remote_size = sizeof remote;
   const bool named = getsockname(fd, reinterpret_cast<sockaddr*>(&local), &local_size) == 0 &&
                      getpeername(fd, reinterpret_cast<sockaddr*>(&remote), &remote_size) == 0;
+  const auto take_error = [&] {
+    socklen_t size = sizeof error_number;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
+  };
+  // Reset before anybody read it. EPIPE: reset after its FIN.
+  if (before == TcpState::CLOSE) take_error();
+  const bool reset_before = error_number == ECONNRESET || error_number == EPIPE;
   if (before == TcpState::ESTABLISHED || before == TcpState::CLOSE_WAIT) {
     shutdown(fd, SHUT_WR);
     after = tcp_state(fd);
-    socklen_t size = sizeof error_number;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
+    take_error();
   }
   close(fd);
+  if (reset_before) return {ClosedBy::peer, false};
   if (before == TcpState::CLOSE_WAIT || after == TcpState::LAST_ACK) return {ClosedBy::peer, false};
   switch (after) {
     case TcpState::FIN_WAIT1:

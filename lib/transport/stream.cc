@@ -41,6 +41,7 @@ Stream::Stream(Stream&& other) noexcept
       share_(std::move(other.share_)),
       easy_(std::move(other.easy_)),
       fd_(std::exchange(other.fd_, -1)),
+      end_tells_(other.end_tells_),
       peer_ended_(other.peer_ended_) {}
 
 Stream& Stream::operator=(Stream&& other) noexcept {
@@ -50,40 +51,56 @@ Stream& Stream::operator=(Stream&& other) noexcept {
   share_ = std::move(other.share_);
   easy_ = std::move(other.easy_);
   fd_ = std::exchange(other.fd_, -1);
+  end_tells_ = other.end_tells_;
   peer_ended_ = other.peer_ended_;
   return *this;
 }
 
 IoResult Stream::send(const char* data, std::size_t size) {
-  if (easy_ == nullptr) return from_syscall(::send(fd_, data, size, MSG_NOSIGNAL | MSG_DONTWAIT));
+  if (easy_ == nullptr) return noting(from_syscall(::send(fd_, data, size, MSG_NOSIGNAL | MSG_DONTWAIT)));
   std::size_t bytes = 0;
   const CURLcode code = curl_easy_send(easy_.get(), data, size, &bytes);
   return from_curl(code, bytes, easy_.get());
 }
 
 IoResult Stream::receive(char* data, std::size_t size) {
-  if (easy_ == nullptr) return from_syscall(::recv(fd_, data, size, MSG_DONTWAIT));
+  return noting(easy_ == nullptr ? from_syscall(::recv(fd_, data, size, MSG_DONTWAIT)) : receive_tls(data, size));
+}
+
+IoResult Stream::receive_tls(char* data, std::size_t size) {
   std::size_t bytes = 0;
   const CURLcode code = curl_easy_recv(easy_.get(), data, size, &bytes);
-  const IoResult result = from_curl(code, bytes, easy_.get());
-  peer_ended_ = peer_ended_ || result.status == IoStatus::end;
+  return from_curl(code, bytes, easy_.get());
+}
+
+IoResult Stream::noting(IoResult result) {
+  // After an error that was taken off the socket, or after our own FIN, an end says nothing about the peer.
+  if (result.status == IoStatus::error) end_tells_ = false;
+  if (result.status == IoStatus::end && end_tells_) peer_ended_ = true;
   return result;
 }
 
 IoResult Stream::peek(char* data, std::size_t size) {
-  if (easy_ == nullptr) return from_syscall(::recv(fd_, data, size, MSG_DONTWAIT | MSG_PEEK));
+  if (easy_ == nullptr) return noting(from_syscall(::recv(fd_, data, size, MSG_DONTWAIT | MSG_PEEK)));
   return receive(data, size);  // takes TLS records that are not data, such as session tickets
 }
 
 void Stream::end_sending() {
-  if (easy_ == nullptr) ::shutdown(fd_, SHUT_WR);
+  if (easy_ != nullptr) return;
+  end_tells_ = false;
+  ::shutdown(fd_, SHUT_WR);
 }
 
 Ending Stream::close() {
   if (fd_ < 0) return {};
   const int fd = std::exchange(fd_, -1);
-  if (easy_ == nullptr) return close_socket(fd);
-  // Asked before libcurl's close_notify: a peer that is gone answers that with a RST, which leaves no state.
+  // The end that was read is the peer's FIN. What is sent after it is answered with a RST, which leaves no state to
+  // tell.
+  if (easy_ == nullptr) {
+    const Ending ending = close_socket(fd);
+    return peer_ended_ ? Ending{ClosedBy::peer, false} : ending;
+  }
+  // Asked before libcurl's close_notify: a peer that is gone answers that with a RST, too.
   // Its own close_notify ended the stream, even if its FIN is still on the way.
   const bool peer_first = peer_ended_ || tcp_state(fd) == TcpState::CLOSE_WAIT;
   const Ending ending = dialer_->close_tls(easy_.get());

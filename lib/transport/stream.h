@@ -46,11 +46,14 @@ class Stream {
   Ending close();
 
  private:
+  [[nodiscard]] IoResult receive_tls(char* data, std::size_t size);
+  IoResult noting(IoResult result);
   Dialer* dialer_ = nullptr;
   CurlShare share_;  // before easy_: the handle must go first
   CurlEasy easy_;
   int fd_ = -1;
-  bool peer_ended_ = false;  ///< TLS: nothing more comes from it
+  bool end_tells_ = true;    ///< what the socket says of its end is the peer's doing
+  bool peer_ended_ = false;  ///< nothing more comes from it, and it was the first to end
 };
 
 }  // namespace conntrace::transport

@@ -53,6 +53,17 @@ TEST(PoolReuse, KeysDoNotShare) {  // TestTransportIdleCacheKeys, 3.1
   EXPECT_EQ(pool.acquire(4), "deliver c1 r4 reused idle=0");
 }
 
+TEST(PoolReuse, WhatWasNotDeliveredWasNotUsed) {
+  PoolScript pool({.max_requests_per_conn = 1});
+  (void)pool.acquire(1);
+  EXPECT_EQ(pool.dialled(1), "deliver c1 r1 new");
+  EXPECT_EQ(pool.take_back(1), "put c1 r1");
+  EXPECT_EQ(pool.acquire(2), "deliver c1 r2 new idle=0");
+  EXPECT_EQ(pool.core.snapshot().reused, 0u);
+  EXPECT_EQ(pool.take_back(1, stale_on_check), "close c1 stale_on_check");
+  EXPECT_EQ(pool.core.snapshot().reused, 0u);
+}
+
 TEST(PoolReuse, AnUnusableConnectionIsClosedWithoutPut) {  // TestTransportConnectionCloseOnResponse
   PoolScript pool;
   (void)pool.acquire(1);

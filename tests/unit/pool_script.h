@@ -88,6 +88,9 @@ class PoolScript {
   std::string release(ConnectionId connection, std::optional<CloseReason> unusable = {}, const KeepAlive& said = {}) {
     return run([&](Actions& out) { core.release(connection, unusable, now, out, said); });
   }
+  std::string take_back(ConnectionId connection, std::optional<CloseReason> unusable = {}) {
+    return run([&](Actions& out) { core.take_back(connection, unusable, now, out); });
+  }
   std::string dialled(ConnectionId connection) {
     return run([&](Actions& out) { core.dialled(connection, now, out); });
   }

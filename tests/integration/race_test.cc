@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Races that the stress test lost, each made certain: what must come first is waited for, by holding up one side.
+#include <future>
+#include <thread>
+
+#include "integration/transport_fixture.h"
+#include "support/deadline.h"
+
+namespace conntrace::test {
+namespace {
+
+class Races : public TransportTest {
+ protected:
+  /// Holds the transport's thread up, before it looks at what was asked of it, until `meanwhile` has run on this one.
+  void while_it_stands_still(const std::function<void()>& meanwhile) {
+    std::promise<void> standing;
+    std::promise<void> go_on;
+    std::promise<void> moving;
+    transport_->run_after({}, [&](bool) {
+      standing.set_value();
+      go_on.get_future().wait();
+      moving.set_value();
+    });
+    standing.get_future().wait();
+    meanwhile();
+    go_on.set_value();
+    moving.get_future().wait();
+  }
+};
+
+TEST_F(Races, CancelRightAfterSend) {
+  ScriptedServer silent([](Peer& peer, int) { peer.read_to_end(); });
+  Client& client = use();
+  std::promise<Result<Response>> done;
+  while_it_stands_still([&] {
+    const RequestId id =
+        client.send(Request{.url = silent.url()}, [&](Result<Response> result) { done.set_value(std::move(result)); });
+    transport_->cancel(id);
+  });
+  const auto result = done.get_future().get();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::cancelled);
+  EXPECT_EQ(hooks_.sequence(1), "request_start request_done");
+}
+
+TEST_F(Races, PauseThatIsCancelledWhenItsTimeIsOver) {
+  ScriptedServer server([](Peer& peer, int) {
+    while (peer.read_head()) peer.write("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+  });
+  use();
+  constexpr auto kPause = std::chrono::milliseconds(150);
+  Client client(transport_, {.retry = std::make_shared<RetryPolicy>(
+                                 RetryOptions{.attempts = 2, .delay = kPause, .delay_type = fixed_delay})});
+  std::stop_source stop;
+  std::atomic<int> completions = 0;
+  client.send(Request{.url = server.url(), .stop = stop.get_token()}, [&](const Result<Response>&) { ++completions; });
+  ASSERT_TRUE(hooks_.wait_for_count(EventKind::request_done, 1));
+  // Both the stop and the end of the pause are due when it moves again, the stop first.
+  while_it_stands_still([&] {
+    stop.request_stop();
+    std::this_thread::sleep_for(2 * kPause);
+  });
+  ASSERT_TRUE(testing::eventually([&] { return completions > 0; }));
+  // What the pause led to would be done before this, which begins later.
+  ASSERT_TRUE(Client(transport_).get(server.url()));
+  EXPECT_EQ(completions, 1);
+  EXPECT_EQ(hooks_.count(EventKind::request_start), 2u);
+}
+
+// Go marks a connection as reused when it is pooled, also when that is the end of a dial that nobody waited for.
+TEST_F(Races, PooledDialThatTheServerClosesIsRetried) {
+  ScriptedServer server([](Peer& peer, int connection) {
+    while (peer.read_head()) {
+      if (connection == 0) return;  // as if its FIN had crossed the request
+      peer.respond();
+    }
+  });
+  Client& client = use();
+  std::stop_source stop;
+  auto trace = std::make_shared<ClientTrace>();
+  trace->why_new = [&](const HookContext&, const WhyNewInfo&) { stop.request_stop(); };
+  const auto cancelled = client.send(Request{.url = server.url(), .stop = stop.get_token(), .trace = trace});
+  ASSERT_FALSE(cancelled);
+  ASSERT_TRUE(hooks_.wait_for_count(EventKind::put_idle_conn, 1));
+  const auto response = client.get(server.url());
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(hooks_.count(EventKind::retry), 1u);
+  const auto got = hooks_.all<EventKind::got_conn>(2);
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_TRUE(got[0].was_idle);
+  EXPECT_FALSE(got[0].reused) << "it carried no request before";
+  EXPECT_EQ(closed().reason, CloseReason::server_closed_idle);
+  EXPECT_EQ(closed().by, ClosedBy::peer);
+}
+
+TEST_F(Races, FinBeforeTheRequestIsSentAndResetAfterIt) {
+  std::promise<void> close;
+  std::promise<void> gone;
+  ScriptedServer server([&](Peer& peer, int connection) {
+    if (connection > 0) return answer_all(peer, connection);
+    if (peer.read_head()) peer.respond();
+    close.get_future().wait();
+    peer.close();
+    gone.set_value();
+  });
+  Client& client = use();
+  ASSERT_TRUE(client.get(server.url()));
+  auto trace = std::make_shared<ClientTrace>();
+  trace->got_conn = [&, first = true](const HookContext&, const GotConnInfo&) mutable {
+    if (!std::exchange(first, false)) return;
+    close.set_value();
+    gone.get_future().wait();
+  };
+  const auto response = client.send(Request{.url = server.url(), .trace = trace});
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(closed().reason, CloseReason::server_closed_idle);
+  EXPECT_EQ(closed().by, ClosedBy::peer) << "the RST that answers the request leaves no TCP state to tell";
+}
+
+}  // namespace
+}  // namespace conntrace::test
