@@ -55,6 +55,10 @@ void set_tls(CURL* easy, const TlsOptionNames& names, const TlsOptions& options)
   if (!options.ca_file.empty() || !options.ca_directory.empty() || !options.ca_pem.empty()) {
     curl_easy_setopt(easy, names.ca_file, nullptr);  // these, and not the system's as well
     curl_easy_setopt(easy, names.ca_directory, nullptr);
+  } else if (curl_version_info(CURLVERSION_NOW)->cainfo != nullptr) {
+    // libcurl keeps what it has read of the system's file (CURLOPT_CA_CACHE_TIMEOUT), but not if there is a folder,
+    // too: then each handshake reads some hundred certificates anew, and the loop stands still for 20 to 100 ms.
+    curl_easy_setopt(easy, names.ca_directory, nullptr);
   }
   set_text(easy, names.ca_file, options.ca_file);
   set_text(easy, names.ca_directory, options.ca_directory);
