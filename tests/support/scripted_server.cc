@@ -2,6 +2,7 @@
 #include "support/scripted_server.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +20,9 @@ namespace conntrace::test {
 Peer::Peer(UniqueFd fd, ssl_ctx_st* tls) : fd_(std::move(fd)) {
   const timeval limit{.tv_sec = 10, .tv_usec = 0};
   setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  // What was written before reset() has been sent, then.
+  const int on = 1;
+  setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (tls == nullptr) return;
   tls_ = SSL_new(tls);
   SSL_set_fd(tls_, fd_.get());
@@ -36,12 +40,18 @@ std::size_t Peer::receive(char* data, std::size_t size) {
   return got > 0 ? static_cast<std::size_t>(got) : 0;
 }
 
-std::optional<std::string> Peer::read_head() {
+bool Peer::readable(std::chrono::milliseconds patience) const {
+  if (!buffer_.empty() || (tls_ != nullptr && SSL_pending(tls_) > 0)) return true;
+  pollfd one{fd_.get(), POLLIN, 0};
+  return poll(&one, 1, static_cast<int>(patience.count())) > 0;
+}
+
+std::optional<std::string> Peer::read_until(std::string_view text) {
   for (;;) {
-    if (const std::size_t end = buffer_.find("\r\n\r\n"); end != std::string::npos) {
-      std::string head = buffer_.substr(0, end + 4);
-      buffer_.erase(0, end + 4);
-      return head;
+    if (const std::size_t at = buffer_.find(text); at != std::string::npos) {
+      std::string found = buffer_.substr(0, at + text.size());
+      buffer_.erase(0, found.size());
+      return found;
     }
     char data[4096];
     const std::size_t got = receive(data, sizeof data);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -27,7 +28,11 @@ class Peer {
   Peer& operator=(const Peer&) = delete;
 
   /// Up to and including the blank line; nothing if the other side ended first.
-  [[nodiscard]] std::optional<std::string> read_head();
+  [[nodiscard]] std::optional<std::string> read_head() { return read_until("\r\n\r\n"); }
+  /// Up to and including this text; nothing if the other side ended first.
+  [[nodiscard]] std::optional<std::string> read_until(std::string_view text);
+  /// Whether bytes, or the end, are there to be read within this time.
+  [[nodiscard]] bool readable(std::chrono::milliseconds patience) const;
   [[nodiscard]] std::string read_bytes(std::size_t count);
   /// Until the other side ends.
   void read_to_end();
