@@ -37,6 +37,8 @@ class KeptOpen final : public BodySource {
   explicit KeptOpen(std::shared_ptr<BodySource> source) : source_(std::move(source)) {}
   [[nodiscard]] std::optional<std::uint64_t> size() const override { return source_->size(); }
   [[nodiscard]] Result<Piece> read(char* into, std::size_t room) override { return source_->read(into, room); }
+  [[nodiscard]] std::vector<std::string> trailer_names() const override { return source_->trailer_names(); }
+  [[nodiscard]] Headers trailers() override { return source_->trailers(); }
   [[nodiscard]] bool rewindable() const override { return source_->rewindable(); }
   [[nodiscard]] bool rewind() override { return source_->rewind(); }
   void on_attach(std::function<void()> wake) override { source_->on_attach(std::move(wake)); }

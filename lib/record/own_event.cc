@@ -89,6 +89,7 @@ void walk_payload(Payload& payload, Pass& pass) {
 
 Event own(const Event& event) {
   Event copy = event;
+  if (auto* interim = std::get_if<Got1xxResponseInfo>(&copy.payload)) interim->headers = nullptr;
   Counter counter;
   walk_payload(copy.payload, counter);
   if (counter.bytes == 0) {

@@ -92,6 +92,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void attach_source();
   /// The server granted what the request asked for: from now on the body source is sent as it comes.
   void begin_tunnel();
+  /// The end of a chunked body; false: its trailers are not what was announced.
+  bool make_last_chunk();
   /// The next piece of the body source into out_; false: none now, or the exchange failed.
   bool refill();
   void fail_source(Error error);
@@ -110,7 +112,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   bool on_head(http::ResponseHead head) override;
   bool on_body(std::string_view piece) override;
   bool on_trailers(Headers&& trailers) override;
-  bool on_interim(int status);
+  bool on_interim(const http::ResponseHead& head);
   /// False: too much is left to be worth it.
   bool begin_drain();
   /// Arranges that a long pause of the application is told.
@@ -141,6 +143,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
     bool body_to_make = false;               ///< the body source has not come to its end
     std::optional<std::uint64_t> body_size;  ///< what it said; nothing: chunked
     std::uint64_t body_made = 0;
+    std::string trailer_names;  ///< joined by ", "
     bool continue_came = false;
     bool write_failed = false;
     bool got_byte = false;

@@ -63,7 +63,7 @@ bool Connection::take(std::string_view bytes) {
 }
 
 bool Connection::on_head(http::ResponseHead head) {
-  if (head.status / 100 == 1 && head.status != kSwitchingProtocols) return on_interim(head.status);
+  if (head.status / 100 == 1 && head.status != kSwitchingProtocols) return on_interim(head);
   RequestState& request = *request_;
   const bool granted = http::grants(exchange_.asked, head.status);
   limit_phase(granted ? kUnlimited : engine_.options.receive_timeout, Phase::receive, "receiving ");
@@ -88,13 +88,13 @@ bool Connection::on_head(http::ResponseHead head) {
   return action == HeadAction::take || begin_drain();
 }
 
-bool Connection::on_interim(int status) {
-  if (status == 100 && exchange_.body_held) {
+bool Connection::on_interim(const http::ResponseHead& head) {
+  if (head.status == 100 && exchange_.body_held) {
     engine_.fire<&ClientTrace::got_100_continue>(request_, this, [] { return Got100ContinueInfo{}; });
   }
-  exchange_.interim_error = engine_.fire_interim(*request_, *this, status);
+  exchange_.interim_error = engine_.fire_interim(*request_, *this, {.code = head.status, .headers = &head.headers});
   if (exchange_.interim_error) return false;
-  if (status == 100) exchange_.continue_came = true;
+  if (head.status == 100) exchange_.continue_came = true;
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "conntrace/body_source.h"
+#include "http/syntax.h"
 #include "transport/connection.h"
 #include "transport/engine.h"
 
@@ -40,7 +41,12 @@ void Connection::start_exchange(RequestState& request) {
                          .connection_close = engine_.options.disable_keep_alives};
   const std::string* host = find_header(request.request.headers, "host");
   if (exchange_.asked == http::Tunnel::connect) head.target = host != nullptr ? *host : request.target->host_port;
-  if (exchange_.body_to_make) head.streamed = http::StreamedBody{.length = exchange_.body_size};
+  if (exchange_.body_to_make) {
+    for (const std::string& name : request.request.body_source->trailer_names()) {
+      exchange_.trailer_names += (exchange_.trailer_names.empty() ? "" : ", ") + name;
+    }
+    head.streamed = http::StreamedBody{.length = exchange_.body_size, .trailers = exchange_.trailer_names};
+  }
   exchange_.head = http::append_head(request.request, head, out_);
   tell_header_fields();
   const MonoTime patience = engine_.options.expect_continue_timeout;
@@ -115,15 +121,36 @@ bool Connection::refill() {
         make_error(Errc::body_source_failed, fmt::format("it said {} bytes and gave {}", *size, exchange_.body_made)));
     return false;
   }
+  if (bytes == 0 && !size && !exchange_.tunnel) return make_last_chunk();
   out_.resize(kSizeLine + bytes);
   out_at_ = kSizeLine;
   if (exchange_.tunnel && bytes == 0) stream_.end_sending();
   if (size || exchange_.tunnel) return true;
-  // RFC 9112 section 7.1; the chunk of no bytes is the last.
+  // RFC 9112 section 7.1
   const std::string line = fmt::format("{:x}\r\n", bytes);
   out_at_ -= line.size();
   out_.replace(out_at_, line.size(), line);
   out_ += "\r\n";
+  return true;
+}
+
+bool Connection::make_last_chunk() {
+  Headers trailers;
+  engine_.hooks.guard([&] { trailers = request_->request.body_source->trailers(); });
+  Result<void> checked = http::check_trailers(trailers);
+  for (const auto& [name, value] : trailers) {
+    bool announced = false;
+    http::split(exchange_.trailer_names, ',',
+                [&](std::string_view known) { announced = announced || http::iequals(known, name); });
+    if (!announced) checked = Failure(make_error(Errc::body_source_failed, "trailer " + name + " was not announced"));
+  }
+  if (!checked) {
+    fail_source(make_error(Errc::body_source_failed, std::move(checked).error().context));
+    return false;
+  }
+  out_.clear();
+  out_at_ = 0;
+  http::append_last_chunk(trailers, out_);
   return true;
 }
 

@@ -16,6 +16,13 @@ namespace {
 constexpr std::size_t kReadBuffer = 64 * 1024;
 constexpr std::size_t kMaxTargets = 1024;
 
+Result<void> check_trailer_names(const Request& request) {
+  if (request.body_source == nullptr) return {};
+  Headers names;
+  for (std::string& name : request.body_source->trailer_names()) names.emplace_back(std::move(name), "");
+  return http::check_trailers(names);
+}
+
 }  // namespace
 
 Engine::Engine(TransportOptions transport_options, EventLoop& event_loop)
@@ -98,6 +105,7 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
   } else {
     request.target = *std::move(target);
     if (auto checked = http::check_request(request.request); !checked) refused = std::move(checked).error();
+    if (auto checked = check_trailer_names(request.request); !checked) refused = std::move(checked).error();
   }
   fire<&ClientTrace::request_start>(
       &request, nullptr,
@@ -305,9 +313,10 @@ void Engine::fire_each_header_field(const RequestState& request, const Connectio
   }
 }
 
-std::error_code Engine::fire_interim(const RequestState& request, const Connection& connection, int status) {
+std::error_code Engine::fire_interim(const RequestState& request, const Connection& connection,
+                                     const Got1xxResponseInfo& info) {
   return hooks.fire_interim(
-      request.request.trace.get(), [&] { return context(&request, &connection, {}); }, status);
+      request.request.trace.get(), [&] { return context(&request, &connection, {}); }, info);
 }
 
 RequestState* Engine::find_request(RequestId id) const {

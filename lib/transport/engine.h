@@ -73,7 +73,8 @@ class Engine {
   /// Why no dial may begin now: the application would have fewer descriptors left than fd_reserve.
   [[nodiscard]] std::optional<Error> descriptor_shortage() const;
   void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head);
-  [[nodiscard]] std::error_code fire_interim(const RequestState& request, const Connection& connection, int status);
+  [[nodiscard]] std::error_code fire_interim(const RequestState& request, const Connection& connection,
+                                             const Got1xxResponseInfo& info);
   template <auto hook, class MakeInfo>
   void fire(const RequestState* request, const Connection* connection, MakeInfo&& make, MonoTime at = {}) {
     hooks.fire<hook>(

@@ -29,12 +29,13 @@ class Hooks {
 
   /// The hook whose error ends the request.
   template <class MakeContext>
-  [[nodiscard]] std::error_code fire_interim(const ClientTrace* own, MakeContext&& context, int code) {
+  [[nodiscard]] std::error_code fire_interim(const ClientTrace* own, MakeContext&& context,
+                                             const Got1xxResponseInfo& info) {
     std::error_code first;
     for (const ClientTrace* trace : {own, wide_.get()}) {
       if (trace == nullptr || !trace->got_1xx_response) continue;
       guard([&] {
-        const std::error_code error = trace->got_1xx_response(context(), Got1xxResponseInfo{.code = code});
+        const std::error_code error = trace->got_1xx_response(context(), info);
         if (!first) first = error;
       });
     }

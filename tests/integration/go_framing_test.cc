@@ -96,9 +96,19 @@ TEST_F(GoFraming, EarlyHintsRequest) {
     peer.respond("Hello", "Link: </style.css>\r\nLink: </script.js>\r\nLink: </foo.js>\r\n");
     peer.read_to_end();
   });
-  const auto response = use().get(server.url());
+  std::vector<std::size_t> links;
+  auto trace = std::make_shared<ClientTrace>();
+  trace->got_1xx_response = [&](const HookContext&, const Got1xxResponseInfo& info) {
+    links.push_back(static_cast<std::size_t>(std::count_if(info.headers->begin(), info.headers->end(),
+                                                           [](const auto& field) { return field.first == "Link"; })));
+    return std::error_code();
+  };
+  Request request{.url = server.url()};
+  request.trace = trace;
+  const auto response = use().send(request);
   ASSERT_TRUE(response);
   EXPECT_EQ(response->body, "Hello");
+  EXPECT_THAT(links, ElementsAre(1, 2));
   std::vector<int> codes;
   for (const auto& interim : hooks_.all<EventKind::got_1xx_response>()) codes.push_back(interim.code);
   EXPECT_THAT(codes, ElementsAre(103, 103));

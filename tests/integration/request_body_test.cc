@@ -196,5 +196,54 @@ TEST_F(RequestBody, WriterLearnsThatTheRequestHasEnded) {
   EXPECT_FALSE(result.get());
 }
 
+/// "abc", then one trailer field, which need not be the one that it announced.
+class BodyWithTrailer final : public BodySource {
+ public:
+  BodyWithTrailer(std::string announced, std::string given)
+      : announced_(std::move(announced)), given_(std::move(given)) {}
+  [[nodiscard]] Result<Piece> read(char* into, std::size_t) override {
+    if (std::exchange(read_, true)) return Piece{Status::end, 0};
+    return Piece{Status::data, std::string_view("abc").copy(into, 3)};
+  }
+  [[nodiscard]] std::vector<std::string> trailer_names() const override { return {announced_}; }
+  [[nodiscard]] Headers trailers() override { return {{given_, "6"}}; }
+
+ private:
+  const std::string announced_;
+  const std::string given_;
+  bool read_ = false;
+};
+
+TEST_F(RequestBody, TrailersFollowTheLastChunk) {
+  constexpr std::string_view kBody = "3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n";
+  std::string head, body;
+  ScriptedServer server(answer_with_body_read(kBody.size(), &head, &body));
+  const auto source = std::make_shared<BodyWithTrailer>("X-Sum", "x-sum");
+  ASSERT_TRUE(use().send(Request{.method = "POST", .url = server.url(), .body_source = source}));
+  EXPECT_NE(head.find("\r\nTrailer: X-Sum\r\n"), std::string::npos) << head;
+  EXPECT_EQ(body, kBody);
+}
+
+TEST_F(RequestBody, UnannouncedTrailerFailsTheRequest) {
+  ScriptedServer server([](Peer& peer, int) { peer.read_to_end(); });
+  const auto source = std::make_shared<BodyWithTrailer>("X-Sum", "X-Other");
+  const auto result = use().send(Request{.method = "POST", .url = server.url(), .body_source = source});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::body_source_failed);
+  EXPECT_EQ(result.error().phase, Phase::send);
+}
+
+TEST_F(RequestBody, NameThatMayNotBeATrailerRefusesTheRequestBeforeItDials) {
+  ScriptedServer server(answer_all);
+  Client& client = use();
+  for (const char* bad : {"a\nb", "", "Content-Length", "Transfer-Encoding"}) {
+    const auto source = std::make_shared<BodyWithTrailer>(bad, bad);
+    const auto result = client.send(Request{.method = "POST", .url = server.url(), .body_source = source});
+    ASSERT_FALSE(result) << bad;
+    EXPECT_EQ(result.error().code, Errc::invalid_request) << bad;
+  }
+  EXPECT_EQ(server.connections(), 0);
+}
+
 }  // namespace
 }  // namespace conntrace::test

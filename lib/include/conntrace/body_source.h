@@ -5,8 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "conntrace/error.h"
+#include "conntrace/request.h"
 
 namespace conntrace {
 
@@ -29,6 +32,11 @@ class BodySource {
   /// then gives fewer or more fails the request.
   [[nodiscard]] virtual std::optional<std::uint64_t> size() const { return std::nullopt; }
   [[nodiscard]] virtual Result<Piece> read(char* into, std::size_t room) = 0;
+  /// Names of the fields that trailers() will give. They are announced in the head, and sent only if size() is not
+  /// known (RFC 9110 section 6.5). A name that may not be a trailer refuses the request.
+  [[nodiscard]] virtual std::vector<std::string> trailer_names() const { return {}; }
+  /// Asked for once `end` was read. A field that was not announced fails the request.
+  [[nodiscard]] virtual Headers trailers() { return {}; }
   /// Whether rewind() will work. Asked before a retry or a redirect that sends the body again is chosen.
   [[nodiscard]] virtual bool rewindable() const { return false; }
   /// Goes back to the first byte, so that a retry or a redirect can send it again. False: it cannot.

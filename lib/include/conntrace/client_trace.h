@@ -96,7 +96,8 @@ struct ClientTrace {
   Hook<GotFirstResponseByteInfo> got_first_response_byte;
   /// For a 100 that wait_100_continue waited for.
   Hook<Got100ContinueInfo> got_100_continue;
-  /// For each 1xx but 101, after got_100_continue. An error that it returns fails the request with that error.
+  /// For each 1xx but 101, after got_100_continue, with its header fields (Link of a 103, say). An error that it
+  /// returns fails the request with that error.
   std::function<std::error_code(const HookContext&, const Got1xxResponseInfo&)> got_1xx_response;
   /// When the final head is complete.
   Hook<ResponseHeadInfo> response_head;

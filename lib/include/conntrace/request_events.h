@@ -7,6 +7,7 @@
 
 #include "conntrace/field.h"
 #include "conntrace/reasons.h"
+#include "conntrace/request.h"
 #include "conntrace/text.h"
 
 namespace conntrace {
@@ -69,6 +70,8 @@ struct Got100ContinueInfo {
 
 struct Got1xxResponseInfo {
   int code = 0;
+  /// Its header fields, for the hook only: they are there during the call, and never recorded.
+  const Headers* headers = nullptr;
   static constexpr auto fields() { return std::tuple{Field{"code", &Got1xxResponseInfo::code, "status code"}}; }
 };
 
