@@ -141,7 +141,7 @@ bool Connection::make_last_chunk() {
   for (const auto& [name, value] : trailers) {
     bool announced = false;
     http::split(exchange_.trailer_names, ',',
-                [&](std::string_view known) { announced = announced || http::iequals(known, name); });
+                [&, &name = name](std::string_view known) { announced = announced || http::iequals(known, name); });
     if (!announced) checked = Failure(make_error(Errc::body_source_failed, "trailer " + name + " was not announced"));
   }
   if (!checked) {
