@@ -92,12 +92,15 @@ WrittenHead append_head(const Request& request, const HeadOptions& options, std:
   const bool has_body = options.streamed ? options.streamed->length != 0 : !request.body.empty();
   out.append(request.method).append(" ").append(options.target).append(" HTTP/1.1\r\n");
   // The order of what is added is Go's (net/http Request.write). The request's own fields keep theirs.
-  if (find_header(request.headers, "host") == nullptr) append_field(out, "Host", options.authority);
+  // Host comes first, whoever sets it (RFC 9110 section 7.2).
+  const std::string* host = find_header(request.headers, "host");
+  append_field(out, "Host", host != nullptr ? *host : options.authority);
   if (!options.user_agent.empty() && find_header(request.headers, "user-agent") == nullptr) {
     append_field(out, "User-Agent", options.user_agent);
   }
   append_framing(request, options.streamed, out);
   for (const auto& [name, value] : request.headers) {
+    if (iequals(name, "host")) continue;
     if (iequals(name, "connection")) {
       const bool close = says_close(value);
       if (close && written.connection_close && iequals(trim(value), "close")) continue;

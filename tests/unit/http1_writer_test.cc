@@ -20,9 +20,9 @@ TEST(Http1Writer, AddsWhatARequestNeeds) {
   EXPECT_EQ(head_of({}, {.target = "/", .authority = "a"}), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
-TEST(Http1Writer, KeepsTheOrderOfFieldsAndAddsNoneTwice) {
+TEST(Http1Writer, PutsHostFirstKeepsTheOrderOfOthersAndAddsNoneTwice) {
   EXPECT_EQ(head_of({.headers = {{"X-B", "1"}, {"host", "other"}, {"x-a", "2"}, {"USER-AGENT", "me"}, {"X-B", "3"}}}),
-            "GET /a?b=1 HTTP/1.1\r\nX-B: 1\r\nhost: other\r\nx-a: 2\r\nUSER-AGENT: me\r\nX-B: 3\r\n\r\n");
+            "GET /a?b=1 HTTP/1.1\r\nHost: other\r\nX-B: 1\r\nx-a: 2\r\nUSER-AGENT: me\r\nX-B: 3\r\n\r\n");
 }
 
 TEST(Http1Writer, AddsInTheOrderOfGo) {
