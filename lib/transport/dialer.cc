@@ -31,8 +31,15 @@ constexpr std::chrono::seconds kPortUseAge(1);
 /// A descriptor that libcurl wants watched while it dials.
 class Dialer::Watch final : public IoHandler {
  public:
-  Watch(Dialer& dialer, CURL* easy, curl_socket_t fd) : dialer_(dialer), easy_(easy), fd_(fd) {}
-  void belong_to(CURL* easy) { easy_ = easy; }
+  Watch(Dialer& dialer, CURL* easy, curl_socket_t fd)
+      : dialer_(dialer), easy_(easy), fd_(fd), cookie_(socket_cookie(fd)) {}
+  /// libcurl 7.88 closes a socket that is still connecting without a word and says CURL_POLL_REMOVE afterwards: by then
+  /// the number may be another's, of any thread.
+  [[nodiscard]] bool is_stale() const { return socket_cookie(fd_) != cookie_; }
+  void belong_to(CURL* easy) {
+    easy_ = easy;
+    cookie_ = socket_cookie(fd_);
+  }
   void on_io(std::uint32_t epoll_events) override {
     int events = 0;
     if ((epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) events |= CURL_CSELECT_IN;
@@ -46,6 +53,7 @@ class Dialer::Watch final : public IoHandler {
   Dialer& dialer_;
   CURL* easy_;
   curl_socket_t fd_;
+  std::uint64_t cookie_;
 };
 
 Dialer::Dialer(EventLoop& loop, const TransportOptions& options)
@@ -102,7 +110,11 @@ int Dialer::watch(CURL* easy, curl_socket_t fd, int what) {
   const auto known = watches_.find(fd);
   if (what == CURL_POLL_REMOVE) {
     if (known == watches_.end()) return 0;
-    loop_.remove(fd, known->second.get());
+    if (known->second->is_stale()) {
+      loop_.forget(known->second.get());
+    } else {
+      loop_.remove(fd, known->second.get());
+    }
     watches_.erase(known);
     return 0;
   }

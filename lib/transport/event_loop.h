@@ -44,6 +44,8 @@ class EventLoop {
   [[nodiscard]] bool modify(int fd, std::uint32_t epoll_events, IoHandler* handler);
   /// Must come before the descriptor is closed.
   void remove(int fd, IoHandler* handler);
+  /// The same for a descriptor that is closed already.
+  void forget(IoHandler* handler) { removed_in_turn_.push_back(handler); }
 
   [[nodiscard]] Timer set_timer(MonoTime at, std::function<void()> run);
   /// A timer that has run, or Timer{}, is ignored.
