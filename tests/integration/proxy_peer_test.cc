@@ -23,7 +23,9 @@ class ProxyPeers : public TransportTest {
 class Squid {
  public:
   explicit Squid(std::uint16_t connect_port, bool asks = false)
-      : process_({find_program("squid"), "-N", "-f", configure(connect_port, asks)}, port) {}
+      : process_(
+            {find_program("squid"), "-N", "-n", "test" + std::to_string(port), "-f", configure(connect_port, asks)},
+            port) {}
   [[nodiscard]] std::string url(const std::string& credentials = {}) const {
     return "http://" + credentials + "127.0.0.1:" + std::to_string(port);
   }

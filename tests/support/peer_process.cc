@@ -75,6 +75,9 @@ PeerProcess::PeerProcess(const std::vector<std::string>& command, std::uint16_t 
 }
 
 PeerProcess::~PeerProcess() {
+  // Some have more to clean up than what goes with a process (squid: shared memory).
+  kill(pid_, SIGTERM);
+  if (testing::eventually([&] { return waitpid(pid_, nullptr, WNOHANG) == pid_; })) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
 }

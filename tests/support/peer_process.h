@@ -17,7 +17,7 @@ namespace conntrace::test {
 /// Where the program is (PATH, /usr/sbin and /sbin); empty: it is not installed.
 [[nodiscard]] std::string find_program(const std::string& name);
 
-/// A server that somebody else wrote, listening on 127.0.0.1. Killed by the destructor.
+/// A server that somebody else wrote, listening on 127.0.0.1. Ended by the destructor.
 class PeerProcess {
  public:
   /// Returns when the port accepts connections; throws, with what the program said, if it does not.
