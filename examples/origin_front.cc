@@ -204,7 +204,11 @@ void OriginFront::ready(Connection& connection) {
     drop(connection);
     return;
   }
-  if (connection.state == State::lingering) return;  // what comes after our FIN has no reader
+  if (connection.state == State::lingering) {  // what comes after our FIN has no reader
+    const std::lock_guard lock(mutex_);
+    log_[connection.log].came_late = true;
+    return;
+  }
   connection.input.append(buffer.data(), static_cast<std::size_t>(got));
   take_request(connection);
 }

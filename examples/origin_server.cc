@@ -41,7 +41,7 @@ std::string OriginServer::to_json_line(const OriginConnection& connection) {
          ",\"ended_mono_ns\":" + std::to_string(connection.ended_mono_ns) +
          ",\"requests\":" + std::to_string(connection.requests) + ",\"ended_by\":\"" +
          kEndedBy[static_cast<int>(connection.ended_by)] + "\",\"reset\":" + (connection.reset ? "true" : "false") +
-         "}\n";
+         ",\"came_late\":" + (connection.came_late ? "true" : "false") + "}\n";
 }
 
 }  // namespace conntrace::example

@@ -33,7 +33,8 @@ struct OriginConnection {
   std::uint64_t ended_mono_ns = 0;  ///< when the first FIN or RST was sent or noticed; 0: it lives
   std::uint64_t requests = 0;       ///< requests read completely
   EndedBy ended_by = EndedBy::nobody_yet;
-  bool reset = false;  ///< it ended with RST
+  bool reset = false;      ///< it ended with RST
+  bool came_late = false;  ///< after this side's FIN came a request, or a part of one, that nobody read
 };
 
 /// A small HTTP/1.1 server for examples and tests: keep-alive, one front thread on epoll, handlers on a WorkerPool.

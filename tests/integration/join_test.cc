@@ -2,13 +2,20 @@
 // The library's records alone: needs no privilege. join_bpf_test.cc adds what the kernel saw.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <string_view>
 
 #include "conntrace/recorder.h"
+#include "conntrace/unique_fd.h"
 #include "join_check.h"
+#include "origin_server.h"
 #include "sources/record_reader.h"
+#include "tests/support/deadline.h"
 
 namespace conntrace::test {
 namespace {
@@ -50,7 +57,26 @@ TEST(Join, HookTimelinesEqualWhatClientServersAndSockDiagSaid) {
   const Outcome& outcome = the_outcome();
   EXPECT_GE(outcome.evidence.answers.size(), 200u);
   const auto found = mismatches(outcome.timelines, outcome.evidence, /*kernel=*/false);
-  EXPECT_THAT(found, testing::IsEmpty()) << records_behind(found, outcome.records);
+  EXPECT_THAT(found, ::testing::IsEmpty()) << records_behind(found, outcome.records);
+}
+
+/// What lets a connection have carried one request more than its server has read.
+TEST(Join, TheServerSaysWhatCameAfterItsFin) {
+  const auto origin = example::OriginServer::start({.idle_timeout = std::chrono::milliseconds(10)});
+  ASSERT_TRUE(origin) << origin.error().message();
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_in address{.sin_family = AF_INET,
+                            .sin_port = htons((*origin)->port()),
+                            .sin_addr = {htonl(INADDR_LOOPBACK)},
+                            .sin_zero = {}};
+  ASSERT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  char byte = 0;
+  ASSERT_EQ(::recv(client.get(), &byte, 1, 0), 0) << "the idle timeout closes";
+  EXPECT_FALSE((*origin)->connections().at(0).came_late);
+  const std::string_view request = "GET /hello HTTP/1.1\r\nHost: late\r\n\r\n";
+  ASSERT_EQ(::send(client.get(), request.data(), request.size(), MSG_NOSIGNAL), std::ssize(request));
+  EXPECT_TRUE(testing::eventually([&] { return (*origin)->connections().at(0).came_late; }));
+  EXPECT_EQ((*origin)->connections().at(0).requests, 0u);
 }
 
 TEST(Join, EveryRecordIsAccountedFor) {
