@@ -11,8 +11,8 @@
 #include "conntrace/client.h"
 #include "conntrace/recorder.h"
 #include "conntrace/tap.h"
-#include "conntrace/vocabulary.h"
 #include "peer.h"
+#include "record/every_hook.h"
 
 namespace conntrace::bench {
 namespace {
@@ -32,25 +32,7 @@ void add(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
 }
 
 std::shared_ptr<const ClientTrace> counting_trace(Counters& counters) {
-  auto trace = std::make_shared<ClientTrace>();
-  const auto count = [&counters](const HookContext&, const auto&) { add(counters.hooks, 1); };
-  trace->got_1xx_response = [&counters](const HookContext&, const Got1xxResponseInfo&) {
-    add(counters.hooks, 1);
-    return std::error_code();
-  };
-  const auto set = [&count]<class Hook>(Hook& hook) {
-    if constexpr (std::is_constructible_v<Hook, decltype(count)>) hook = count;  // all but got_1xx_response
-  };
-#define COUNT_HOOK(name) set(trace->name);
-#define COUNT_KERNEL(name)
-#define COUNT_STREAM(name)
-#define COUNT_ROW(name, payload, origin, meaning) COUNT_##origin(name)
-  CONNTRACE_EVENTS(COUNT_ROW)
-#undef COUNT_ROW
-#undef COUNT_STREAM
-#undef COUNT_KERNEL
-#undef COUNT_HOOK
-  return trace;
+  return every_hook([&counters]<EventKind>(const HookContext&, const auto&) { add(counters.hooks, 1); });
 }
 
 std::shared_ptr<Transport> make_transport(const Load& load, std::shared_ptr<const ClientTrace> trace) {

@@ -5,7 +5,6 @@
 //     build/bench/idle_memory --peer client --connections 10000
 #include <malloc.h>
 #include <netinet/in.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>

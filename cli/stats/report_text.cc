@@ -41,9 +41,7 @@ class Page {
   }
 
   void words(std::string_view name, const std::vector<WordCount>& list) {
-    std::string text;
-    for (const auto& [word, count] : list) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", word, count);
-    if (!text.empty()) row(name, text);
+    if (!list.empty()) row(name, counts_text(list));
   }
 
   void bar(std::string_view name, std::uint64_t count, std::uint64_t most) {
@@ -60,12 +58,6 @@ class Page {
   std::string& out_;
 };
 
-std::string reuse_text(std::uint64_t reused, std::uint64_t fresh) {
-  if (reused + fresh == 0) return "no connection";
-  return fmt::format("{} of {} on a used connection ({:.1f} %)", reused, reused + fresh,
-                     100.0 * static_cast<double>(reused) / static_cast<double>(reused + fresh));
-}
-
 void render_idle(const std::vector<IdleBucket>& buckets, Page& page) {
   if (buckets.empty()) return;
   page.title("Idle before it was used again");
@@ -78,12 +70,22 @@ void render_idle(const std::vector<IdleBucket>& buckets, Page& page) {
 
 }  // namespace
 
+std::string requests_text(const StatsReport& report) {
+  std::string out =
+      fmt::format("{}: {} ok, {} failed", report.requests, report.requests - report.failed, report.failed);
+  if (report.incomplete != 0) out += fmt::format(", {} incomplete", report.incomplete);
+  return out;
+}
+
+std::string reuse_text(std::uint64_t reused, std::uint64_t fresh) {
+  if (reused + fresh == 0) return "no connection";
+  return fmt::format("{} of {} on a used connection ({:.1f} %)", reused, reused + fresh,
+                     100.0 * static_cast<double>(reused) / static_cast<double>(reused + fresh));
+}
+
 void render(const StatsReport& report, const TerminalOptions& options, std::string& out) {
   Page page(options, out);
-  std::string requests =
-      fmt::format("{}: {} ok, {} failed", report.requests, report.requests - report.failed, report.failed);
-  if (report.incomplete != 0) requests += fmt::format(", {} incomplete", report.incomplete);
-  page.row("requests", requests);
+  page.row("requests", requests_text(report));
   if (report.requests != 0) page.row("reuse", reuse_text(report.reused, report.fresh));
   page.words("failed in", report.failed_in);
   page.words("new because", report.why_new);

@@ -45,13 +45,7 @@ RequestId ClientRun::begin() {
     send_to_transport();
   } else {
     // Waiting for tokens, like all that follows, happens on the transport's thread only.
-    transport_.run_after({}, [self = shared_from_this()](bool ended) {
-      if (ended) {
-        self->finish(self->shut_down());
-      } else {
-        self->next();
-      }
-    });
+    transport_.run_after({}, [self = shared_from_this()](bool ended) { self->go_on(ended, &ClientRun::next); });
   }
   return first;
 }
@@ -98,11 +92,7 @@ void ClientRun::pause(std::chrono::nanoseconds delay, void (ClientRun::*then)())
   pause_ = transport_.run_after(delay, [self = shared_from_this(), then](bool ended) {
     if (self->pause_ == 0) return;  // cancelled, but too late to be taken back
     self->end_pause();
-    if (ended) {
-      self->finish(self->shut_down());
-    } else {
-      (self.get()->*then)();
-    }
+    self->go_on(ended, then);
   });
   if (!original_.stop.stop_possible()) return;
   on_stop_.emplace(original_.stop, [self = shared_from_this()] {
@@ -110,8 +100,12 @@ void ClientRun::pause(std::chrono::nanoseconds delay, void (ClientRun::*then)())
   });
 }
 
-Result<Response> ClientRun::shut_down() const {
-  return Failure(make_error(Errc::shutdown, http::without_password(url_), Phase::blocked));
+void ClientRun::go_on(bool ended, void (ClientRun::*then)()) {
+  if (ended) {
+    finish(Failure(make_error(Errc::shutdown, http::without_password(url_), Phase::blocked)));
+  } else {
+    (this->*then)();
+  }
 }
 
 void ClientRun::end_pause() {

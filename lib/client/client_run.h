@@ -36,7 +36,8 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
   void take_tokens();
   void send_to_transport();
   void pause(std::chrono::nanoseconds delay, void (ClientRun::*then)());
-  [[nodiscard]] Result<Response> shut_down() const;
+  /// After Transport::run_after: what comes next, or, if the transport has ended, the end.
+  void go_on(bool ended, void (ClientRun::*then)());
   void end_pause();
   void cancel_pause();
   [[nodiscard]] Request make_request();

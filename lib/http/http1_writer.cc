@@ -31,12 +31,6 @@ Result<void> check_field(std::string_view what, const std::string& name, const s
 /// Neither a blank nor what would end the authority (RFC 9110 section 7.2).
 bool is_host(std::string_view text) { return text.find_first_of(" \t/?#@\\\"<>^`{|},") == std::string_view::npos; }
 
-bool says_close(std::string_view connection) {
-  bool found = false;
-  split(connection, ',', [&](std::string_view option) { found = found || iequals(option, "close"); });
-  return found;
-}
-
 bool needs_content_length(const Request& request) {
   if (!request.body.empty()) return true;
   return request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
@@ -91,8 +85,8 @@ WrittenHead append_head(const Request& request, const HeadOptions& options, std:
   const std::size_t before = out.size();
   const bool has_body = options.streamed ? options.streamed->length != 0 : !request.body.empty();
   out.append(request.method).append(" ").append(options.target).append(" HTTP/1.1\r\n");
-  // The order of what is added is Go's (net/http Request.write). The request's own fields keep theirs.
-  // Host comes first, whoever sets it (RFC 9110 section 7.2).
+  // The order of what is added is Go's (net/http Request.write). The request's own fields keep theirs, but for Host,
+  // which comes first, whoever sets it (RFC 9110 section 7.2).
   const std::string* host = find_header(request.headers, "host");
   append_field(out, "Host", host != nullptr ? *host : options.authority);
   if (!options.user_agent.empty() && find_header(request.headers, "user-agent") == nullptr) {
@@ -102,7 +96,7 @@ WrittenHead append_head(const Request& request, const HeadOptions& options, std:
   for (const auto& [name, value] : request.headers) {
     if (iequals(name, "host")) continue;
     if (iequals(name, "connection")) {
-      const bool close = says_close(value);
+      const bool close = lists(value, "close");
       if (close && written.connection_close && iequals(trim(value), "close")) continue;
       written.connection_close = written.connection_close || close;
     } else if (iequals(name, "expect")) {

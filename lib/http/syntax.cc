@@ -70,4 +70,10 @@ std::string lower_case(std::string_view text) {
   return result;
 }
 
+bool lists(std::string_view list, std::string_view element) {
+  bool found = false;
+  split(list, ',', [&](std::string_view part) { found = found || iequals(part, element); });
+  return found;
+}
+
 }  // namespace conntrace::http

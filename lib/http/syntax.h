@@ -46,4 +46,7 @@ void split(std::string_view text, char separator, Each&& each) {
   }
 }
 
+/// Whether a list (RFC 9110 section 5.6.1) has this element, without regard to case.
+[[nodiscard]] bool lists(std::string_view list, std::string_view element);
+
 }  // namespace conntrace::http

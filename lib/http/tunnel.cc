@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/tunnel.h"
 
+#include <algorithm>
+
 #include "http/syntax.h"
 
 namespace conntrace::http {
@@ -8,11 +10,9 @@ namespace conntrace::http {
 Tunnel asked_tunnel(const Request& request) {
   if (request.method == "CONNECT") return Tunnel::connect;
   if (request.method != "GET" || find_header(request.headers, "upgrade") == nullptr) return Tunnel::none;
-  bool upgrade = false;
-  for (const auto& [name, value] : request.headers) {
-    if (!iequals(name, "connection")) continue;
-    split(value, ',', [&](std::string_view option) { upgrade = upgrade || iequals(option, "upgrade"); });
-  }
+  const bool upgrade = std::any_of(request.headers.begin(), request.headers.end(), [](const auto& field) {
+    return iequals(field.first, "connection") && lists(field.second, "upgrade");
+  });
   return upgrade ? Tunnel::upgrade : Tunnel::none;
 }
 

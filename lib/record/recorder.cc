@@ -10,6 +10,7 @@
 
 #include "conntrace/clock.h"
 #include "record/event_line.h"
+#include "record/every_hook.h"
 #include "record/process_identity.h"
 
 namespace conntrace {
@@ -131,27 +132,10 @@ class Recorder::Impl {
 
 namespace {
 
-/// Sets a hook that calls write<kind>, whatever the hook returns.
-template <EventKind kind, class Result, class Write>
-void install(std::function<Result(const HookContext&, const PayloadOf<kind>&)>& hook, const Write& write) {
-  if constexpr (kind != EventKind::wrote_header_field) {  // headers are not recorded
-    hook = [write](const HookContext& context, const PayloadOf<kind>& info) {
-      write.template operator()<kind>(context, info);
-      return Result();
-    };
-  }
-}
-
+/// Headers are not recorded.
 template <class Write>
 std::shared_ptr<const ClientTrace> make_trace(const Write& write) {
-  auto trace = std::make_shared<ClientTrace>();
-#define CONNTRACE_INSTALL_HOOK(name) install<EventKind::name>(trace->name, write);
-#define CONNTRACE_INSTALL_KERNEL(name)
-#define CONNTRACE_INSTALL_STREAM(name)
-#define CONNTRACE_ROW(name, payload, origin, meaning) CONNTRACE_INSTALL_##origin(name)
-  CONNTRACE_EVENTS(CONNTRACE_ROW)
-#undef CONNTRACE_ROW
-  return trace;
+  return every_hook<EventKind::wrote_header_field>(write);
 }
 
 }  // namespace

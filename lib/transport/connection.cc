@@ -112,8 +112,8 @@ LiveConnectionInfo Connection::live() const {
           .dialled_by = dialled_by};
 }
 
-GotConnInfo Connection::got_conn(bool was_idle, MonoTime idle) const {
-  GotConnInfo info{.reused = requests_ > 0,
+GotConnInfo Connection::got_conn(bool reused, bool was_idle, MonoTime idle) const {
+  GotConnInfo info{.reused = reused,
                    .was_idle = was_idle,
                    .requests_before = requests_,
                    .local = local_,

@@ -55,7 +55,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   [[nodiscard]] bool may_be_stale() const { return requests_ > 1 || idle_since != MonoTime{}; }
   [[nodiscard]] HookContext context() const;
   [[nodiscard]] LiveConnectionInfo live() const;
-  [[nodiscard]] GotConnInfo got_conn(bool was_idle, MonoTime idle) const;
+  [[nodiscard]] GotConnInfo got_conn(bool reused, bool was_idle, MonoTime idle) const;
 
   const ConnectionId id;
   const std::shared_ptr<const Destination> target;
@@ -143,7 +143,6 @@ class Connection final : public IoHandler, private DialObserver, private http::R
     bool body_to_make = false;               ///< the body source has not come to its end
     std::optional<std::uint64_t> body_size;  ///< what it said; nothing: chunked
     std::uint64_t body_made = 0;
-    std::string trailer_names;  ///< joined by ", "
     bool continue_came = false;
     bool write_failed = false;
     bool got_byte = false;

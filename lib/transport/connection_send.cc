@@ -39,13 +39,12 @@ void Connection::start_exchange(RequestState& request) {
                          .user_agent = engine_.options.user_agent,
                          .proxy_authorization = request.target->proxy_authorization,
                          .connection_close = engine_.options.disable_keep_alives};
-  const std::string* host = find_header(request.request.headers, "host");
-  if (exchange_.asked == http::Tunnel::connect) head.target = host != nullptr ? *host : request.target->host_port;
+  if (exchange_.asked == http::Tunnel::connect) {
+    const std::string* host = find_header(request.request.headers, "host");
+    head.target = host != nullptr ? *host : request.target->host_port;
+  }
   if (exchange_.body_to_make) {
-    for (const std::string& name : request.request.body_source->trailer_names()) {
-      exchange_.trailer_names += (exchange_.trailer_names.empty() ? "" : ", ") + name;
-    }
-    head.streamed = http::StreamedBody{.length = exchange_.body_size, .trailers = exchange_.trailer_names};
+    head.streamed = http::StreamedBody{.length = exchange_.body_size, .trailers = request.trailer_names};
   }
   exchange_.head = http::append_head(request.request, head, out_);
   tell_header_fields();
@@ -139,10 +138,8 @@ bool Connection::make_last_chunk() {
   engine_.hooks.guard([&] { trailers = request_->request.body_source->trailers(); });
   Result<void> checked = http::check_trailers(trailers);
   for (const auto& [name, value] : trailers) {
-    bool announced = false;
-    http::split(exchange_.trailer_names, ',',
-                [&, &name = name](std::string_view known) { announced = announced || http::iequals(known, name); });
-    if (!announced) checked = Failure(make_error(Errc::body_source_failed, "trailer " + name + " was not announced"));
+    if (http::lists(request_->trailer_names, name)) continue;
+    checked = Failure(make_error(Errc::body_source_failed, "trailer " + name + " was not announced"));
   }
   if (!checked) {
     fail_source(make_error(Errc::body_source_failed, std::move(checked).error().context));

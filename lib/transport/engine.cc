@@ -16,13 +16,6 @@ namespace {
 constexpr std::size_t kReadBuffer = 64 * 1024;
 constexpr std::size_t kMaxTargets = 1024;
 
-Result<void> check_trailer_names(const Request& request) {
-  if (request.body_source == nullptr) return {};
-  Headers names;
-  for (std::string& name : request.body_source->trailer_names()) names.emplace_back(std::move(name), "");
-  return http::check_trailers(names);
-}
-
 }  // namespace
 
 Engine::Engine(TransportOptions transport_options, EventLoop& event_loop)
@@ -105,7 +98,7 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
   } else {
     request.target = *std::move(target);
     if (auto checked = http::check_request(request.request); !checked) refused = std::move(checked).error();
-    if (auto checked = check_trailer_names(request.request); !checked) refused = std::move(checked).error();
+    if (auto checked = announce_trailers(request); !checked) refused = std::move(checked).error();
   }
   fire<&ClientTrace::request_start>(
       &request, nullptr,

@@ -96,6 +96,8 @@ class Engine {
 
  private:
   void start(std::unique_ptr<RequestState> owned);
+  /// Errors: a name that may not be a trailer's.
+  [[nodiscard]] Result<void> announce_trailers(RequestState& request);
   void look_for_connection(RequestState& request);
   void request_timed_out(RequestId id);
   void cancel_before_start(RequestId id);

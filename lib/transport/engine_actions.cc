@@ -55,7 +55,8 @@ void Engine::apply(const pool::Deliver& action) {
   request->stage = RequestState::Stage::active;
   request->connection = action.connection;
   if (action.connection == request->dial) request->phases.split(connection.dial_phases, mono_now());
-  fire<&ClientTrace::got_conn>(request, &connection, [&] { return connection.got_conn(action.was_idle, action.idle); });
+  fire<&ClientTrace::got_conn>(request, &connection,
+                               [&] { return connection.got_conn(action.reused, action.was_idle, action.idle); });
   connection.start_exchange(*request);
 }
 

@@ -5,6 +5,17 @@
 
 namespace conntrace::transport {
 
+Result<void> Engine::announce_trailers(RequestState& request) {
+  if (request.request.body_source == nullptr) return {};
+  Headers trailers;
+  hooks.guard([&] {
+    for (std::string& name : request.request.body_source->trailer_names()) trailers.emplace_back(std::move(name), "");
+  });
+  for (const auto& [name, value] : trailers)
+    request.trailer_names += (request.trailer_names.empty() ? "" : ", ") + name;
+  return http::check_trailers(trailers);
+}
+
 void Engine::cancel(RequestId id) {
   RequestState* request = find_request(id);
   if (request == nullptr) {

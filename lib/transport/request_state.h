@@ -45,6 +45,7 @@ struct RequestState {
   std::optional<std::uint64_t> body_size;  ///< as the head says
   std::uint64_t body_bytes = 0;
   bool source_was_read = false;  ///< of the request's body
+  std::string trailer_names;     ///< that the source announced, joined by ", "
   bool draining = false;         ///< the rest of the body is thrown away
   bool paused = false;           ///< the application wants no piece now
   MonoTime paused_since{};

@@ -17,6 +17,14 @@ ScriptedServer::Script held_behind(std::vector<Gate*> gates) {
   };
 }
 
+/// Returns when the first request is sent and the second waits for its connection.
+void queue_second_behind_first(Player& client, const std::string& url) {
+  client.start(1, Request{.url = url});
+  client.await(1, "wrote_request");
+  client.start(2, Request{.url = url});
+  client.await_look("the second request waits", [](const Look& look) { return look.waiting == 1; });
+}
+
 TEST_F(GoOracle, Fresh) {
   compare([](Stage& stage) {
     const Served server(stage, answer_all);
@@ -38,10 +46,7 @@ TEST_F(GoOracle, QueuedBehindMaxConnsPerHost) {
     Gate answer;
     const Served server(stage, held_behind({&answer}));
     Player& client = stage.use({.max_conns_per_host = 1});
-    client.start(1, Request{.url = server.url()});
-    client.await(1, "wrote_request");
-    client.start(2, Request{.url = server.url()});
-    client.await_look("the second request waits", [](const Look& look) { return look.waiting == 1; });
+    queue_second_behind_first(client, server.url());
     answer.open();
     client.await_done(1);
     client.await_done(2);
@@ -58,10 +63,7 @@ TEST_F(GoOracle, QueuedAndTheConnectionCloses) {
       peer.read_to_end();
     });
     Player& client = stage.use({.max_conns_per_host = 1});
-    client.start(1, Request{.url = server.url()});
-    client.await(1, "wrote_request");
-    client.start(2, Request{.url = server.url()});
-    client.await_look("the second request waits", [](const Look& look) { return look.waiting == 1; });
+    queue_second_behind_first(client, server.url());
     answer.open();
     client.await_done(1);
     client.await_done(2);
@@ -73,10 +75,7 @@ TEST_F(GoOracle, CancelledInTheQueue) {
     Gate answer;
     const Served server(stage, held_behind({&answer}));
     Player& client = stage.use({.max_conns_per_host = 1});
-    client.start(1, Request{.url = server.url()});
-    client.await(1, "wrote_request");
-    client.start(2, Request{.url = server.url()});
-    client.await_look("the second request waits", [](const Look& look) { return look.waiting == 1; });
+    queue_second_behind_first(client, server.url());
     client.cancel(2);
     client.await_done(2);
     answer.open();

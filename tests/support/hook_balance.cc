@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "record/every_hook.h"
+
 namespace conntrace::test {
 namespace {
 
@@ -34,30 +36,12 @@ constexpr std::array<Span, HookBalance::kSpans> kSpanList = {{
 /// A wait for a 100 has no done of its own: it ends, like the request's sending, with wrote_request.
 constexpr std::size_t kContinueSpan = HookBalance::kSpans - 1;
 
-template <EventKind kind, class Member, class Keep>
-void install(Member& hook, Keep keep) {
-  if constexpr (kind == EventKind::got_1xx_response) {
-    hook = [keep](const HookContext& context, const PayloadOf<kind>& info) {
-      keep(context, info);
-      return std::error_code();
-    };
-  } else {
-    hook = keep;
-  }
-}
-
 }  // namespace
 
-HookBalance::HookBalance() {
-#define CONNTRACE_KEEP_HOOK(name) \
-  install<EventKind::name>(       \
-      trace_->name, [this](const HookContext& context, const auto& info) { keep<EventKind::name>(context, info); });
-#define CONNTRACE_KEEP_KERNEL(name)
-#define CONNTRACE_KEEP_STREAM(name)
-#define CONNTRACE_ROW(name, payload, origin, meaning) CONNTRACE_KEEP_##origin(name)
-  CONNTRACE_EVENTS(CONNTRACE_ROW)
-#undef CONNTRACE_ROW
-}
+HookBalance::HookBalance()
+    : trace_(every_hook([this]<EventKind kind>(const HookContext& context, const PayloadOf<kind>& payload) {
+        keep<kind>(context, payload);
+      })) {}
 
 template <EventKind kind>
 void HookBalance::keep(const HookContext& context, const PayloadOf<kind>& payload) {

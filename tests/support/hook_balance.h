@@ -61,7 +61,7 @@ class HookBalance {
   void end(Ledger& ledger, std::uint64_t id, const char* what);
   void complain(const HookContext& context, const std::string& what);
 
-  std::shared_ptr<ClientTrace> trace_ = std::make_shared<ClientTrace>();
+  const std::shared_ptr<const ClientTrace> trace_;
   std::array<std::uint64_t, Names<EventKind>::list.size()> counts_{};
   std::array<std::uint64_t, Names<CloseReason>::list.size()> closed_{};
   std::array<std::uint64_t, Names<CloseReason>::list.size()> closed_by_unknown_{};

@@ -5,20 +5,10 @@
 #include <map>
 #include <set>
 
+#include "record/every_hook.h"
+
 namespace conntrace::test {
 namespace {
-
-template <EventKind kind, class Member, class Keep>
-void install(Member& hook, Keep keep) {
-  if constexpr (kind == EventKind::got_1xx_response) {
-    hook = [keep](const HookContext& context, const PayloadOf<kind>& info) {
-      keep(context, info);
-      return std::error_code();
-    };
-  } else {
-    hook = keep;
-  }
-}
 
 struct Span {
   EventKind start;
@@ -44,16 +34,10 @@ const std::vector<Span>& spans() {
 
 }  // namespace
 
-HookRecorder::HookRecorder() {
-#define CONNTRACE_KEEP_HOOK(name) \
-  install<EventKind::name>(       \
-      trace_->name, [this](const HookContext& context, const auto& info) { keep<EventKind::name>(context, info); });
-#define CONNTRACE_KEEP_KERNEL(name)
-#define CONNTRACE_KEEP_STREAM(name)
-#define CONNTRACE_ROW(name, payload, origin, meaning) CONNTRACE_KEEP_##origin(name)
-  CONNTRACE_EVENTS(CONNTRACE_ROW)
-#undef CONNTRACE_ROW
-}
+HookRecorder::HookRecorder()
+    : trace_(every_hook([this]<EventKind kind>(const HookContext& context, const PayloadOf<kind>& payload) {
+        keep<kind>(context, payload);
+      })) {}
 
 template <EventKind kind>
 void HookRecorder::keep(const HookContext& context, const PayloadOf<kind>& payload) {

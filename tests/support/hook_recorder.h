@@ -53,7 +53,7 @@ class HookRecorder {
   void keep(const HookContext& context, const PayloadOf<kind>& payload);
   [[nodiscard]] std::string missing_reason() const;
 
-  std::shared_ptr<ClientTrace> trace_ = std::make_shared<ClientTrace>();
+  const std::shared_ptr<const ClientTrace> trace_;
   std::function<void()> in_each_hook_;
   mutable std::mutex mutex_;
   mutable std::condition_variable grown_;

@@ -18,6 +18,7 @@
 #include "conntrace/unique_fd.h"
 #include "tests/support/deadline.h"
 #include "tests/support/stream_check.h"
+#include "tests/support/temporary_folder.h"
 
 namespace conntrace {
 namespace {
@@ -26,16 +27,9 @@ using namespace std::chrono_literals;
 
 class FileSink : public ::testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/conntrace-sink-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  [[nodiscard]] std::string path(const char* name = "events.jsonl") const { return folder_.path() + "/" + name; }
 
-  [[nodiscard]] std::string path(const char* name = "events.jsonl") const { return folder_ + "/" + name; }
-
-  std::string folder_;
+  test::TemporaryFolder folder_;
 };
 
 std::string record(std::uint64_t number) {

@@ -24,6 +24,7 @@
 #include "conntrace/recorder.h"
 #include "tests/support/deadline.h"
 #include "tests/support/stream_check.h"
+#include "tests/support/temporary_folder.h"
 
 namespace conntrace {
 namespace {
@@ -72,18 +73,9 @@ bool has_lines(const std::string& text, std::ptrdiff_t lines) {
 /// A tap without a transport: its readers get a recorder's records, which the test makes.
 class TapServerTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/conntrace-tap-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    folder_ = name;
-    chmod(name, 0755);
-  }
-  void TearDown() override {
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { server_.reset(); }
 
-  [[nodiscard]] std::string path() const { return folder_ + "/tap.sock"; }
+  [[nodiscard]] std::string path() const { return folder_.path() + "/tap.sock"; }
 
   Result<std::unique_ptr<TapServer>> open(TapOptions options = {}) {
     if (options.path.empty()) options.path = path();
@@ -115,7 +107,7 @@ class TapServerTest : public ::testing::Test {
     trace_->get_conn({.mono = MonoTime(number), .request = 1, .attempt = 1}, {.host_port = "api.example:80"});
   }
 
-  std::string folder_;
+  test::TemporaryFolder folder_;
   Recorder recorder_;
   const std::shared_ptr<const ClientTrace> trace_ = recorder_.trace();
   std::atomic<int> joined_ = 0;
@@ -298,16 +290,16 @@ TEST_F(TapServerTest, TheSocketOfADeadProcessIsReplacedAndNothingElse) {
   EXPECT_NE(second.error().message().find(path()), std::string::npos) << second.error().message();
   join();
 
-  const std::string file = folder_ + "/file";
+  const std::string file = folder_.path() + "/file";
   std::ofstream(file) << "precious";
   EXPECT_FALSE(open({.path = file}));
   EXPECT_EQ(std::filesystem::file_size(file), 8u);
-  const std::string link = folder_ + "/link";
+  const std::string link = folder_.path() + "/link";
   std::filesystem::create_symlink(file, link);
   EXPECT_FALSE(open({.path = link}));
   EXPECT_TRUE(std::filesystem::is_symlink(link));
   EXPECT_EQ(open({.path = std::string(200, 'x')}).error().code, std::errc::filename_too_long);
-  EXPECT_EQ(open({.path = folder_ + "/no/tap.sock"}).error().code, std::errc::no_such_file_or_directory);
+  EXPECT_EQ(open({.path = folder_.path() + "/no/tap.sock"}).error().code, std::errc::no_such_file_or_directory);
 }
 
 TEST_F(TapServerTest, AnothersSocketIsLeftAlone) {
