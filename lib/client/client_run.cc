@@ -24,8 +24,8 @@ Error cancelled(const std::string& url, Phase phase) {
 
 }  // namespace
 
-ClientRun::ClientRun(Transport& transport, std::shared_ptr<const ClientOptions> options, Request request,
-                     Completion done)
+ClientRun::ClientRun(Transport& transport, std::shared_ptr<const ClientOptions> options, Request&& request,
+                     Completion&& done)
     : transport_(transport),
       options_(std::move(options)),
       original_(std::move(request)),
@@ -95,7 +95,7 @@ void ClientRun::pause(std::chrono::nanoseconds delay, void (ClientRun::*then)())
     self->go_on(ended, then);
   });
   if (!original_.stop.stop_possible()) return;
-  on_stop_.emplace(original_.stop, [self = shared_from_this()] {
+  on_stop_ = std::make_unique<std::stop_callback<std::function<void()>>>(original_.stop, [self = shared_from_this()] {
     self->transport_.run_after({}, [self](bool) { self->cancel_pause(); });
   });
 }
@@ -149,10 +149,9 @@ Request ClientRun::make_request() {
   request.trace = original_.trace;
   request.redirected_from = redirected_from_;
   request.retry_of = retry_of_;
-  request.on_head = [self = shared_from_this()](const Response& head) { return self->on_head(head); };
-  if (decodes || original_.on_body) {
-    request.on_body = [self = shared_from_this()](std::string_view piece) { return self->on_body(piece); };
-  }
+  // The completion, which comes last, keeps this run for them.
+  request.on_head = [this](const Response& head) { return on_head(head); };
+  if (decodes || original_.on_body) request.on_body = [this](std::string_view piece) { return on_body(piece); };
   return request;
 }
 
@@ -167,7 +166,8 @@ HeadAction ClientRun::on_head(const Response& response) {
   if (!options_->disable_compression && find_header(headers_, "accept-encoding") == nullptr) {
     const auto codings = http::codings_of(response.headers);
     if (codings && !codings->empty() && method_ != "HEAD" && find_header(headers_, "range") == nullptr) {
-      decoder_.emplace(*codings, http::DecodeLimits{.max_bytes = options_->max_decoded_bytes});
+      decoder_ =
+          std::make_unique<http::BodyDecoder>(*codings, http::DecodeLimits{.max_bytes = options_->max_decoded_bytes});
     }
   }
   shown_ = true;
@@ -216,7 +216,7 @@ BodyAction ClientRun::give(std::string_view piece) {
   return action;
 }
 
-void ClientRun::on_done(Result<Response> result) {
+void ClientRun::on_done(Result<Response>&& result) {
   if (plan_ == Plan::none && !result && !shown_) plan_retry(nullptr, &result.error());
   // A body that could not be thrown away to its end takes its connection with it, and nothing else.
   const bool over = !result && (is_final(result.error()) || mono_now() >= deadline_);
@@ -225,10 +225,11 @@ void ClientRun::on_done(Result<Response> result) {
     return;
   }
   if (redirect_error_) result = Failure(*std::move(redirect_error_));
-  finish(result ? whole(std::move(result)) : std::move(result));
+  if (result) complete(result);
+  finish(std::move(result));
 }
 
-Result<Response> ClientRun::whole(Result<Response> result) {
+void ClientRun::complete(Result<Response>& result) {
   Result<void> ended;
   if (body_error_) {
     ended = Failure(*std::move(body_error_));
@@ -238,17 +239,17 @@ Result<Response> ClientRun::whole(Result<Response> result) {
   if (!ended) {
     Error error = std::move(ended).error().within(http::without_password(url_));
     error.phase = Phase::receive;
-    return Failure(std::move(error));
+    result = Failure(std::move(error));
+    return;
   }
   if (decoder_) {
     http::drop_coding_fields(result->headers);
     result->uncompressed = true;
   }
   if (!original_.on_body && result->body.empty()) result->body = std::move(body_);
-  return result;
 }
 
-void ClientRun::finish(Result<Response> result) {
+void ClientRun::finish(Result<Response>&& result) {
   if (source_ != nullptr) source_->close();
   if (done_) done_(std::move(result));
 }

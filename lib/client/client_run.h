@@ -25,7 +25,7 @@ namespace conntrace::client {
 ///            it ends.
 class ClientRun : public std::enable_shared_from_this<ClientRun> {
  public:
-  ClientRun(Transport& transport, std::shared_ptr<const ClientOptions> options, Request request, Completion done);
+  ClientRun(Transport& transport, std::shared_ptr<const ClientOptions> options, Request&& request, Completion&& done);
   RequestId begin();
 
  private:
@@ -45,9 +45,10 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
   HeadAction on_head(const Response& response);
   BodyAction on_body(std::string_view piece);
   BodyAction give(std::string_view piece);
-  void on_done(Result<Response> result);
-  [[nodiscard]] Result<Response> whole(Result<Response> result);
-  void finish(Result<Response> result);
+  void on_done(Result<Response>&& result);
+  /// Makes a response that the transport took for whole what the application gets: decoded, or an error.
+  void complete(Result<Response>& result);
+  void finish(Result<Response>&& result);
 
   // client_follow_up.cc
   [[nodiscard]] bool plan_redirect(const Response& response);
@@ -74,7 +75,7 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
   std::optional<RequestId> retry_of_;
   RequestId id_ = 0;
   bool shown_ = false;  ///< the application has seen a head
-  std::optional<http::BodyDecoder> decoder_;
+  std::unique_ptr<http::BodyDecoder> decoder_;
   std::string coded_;  ///< arrived while the application paused
   std::string body_;
   std::optional<Error> body_error_;
@@ -96,7 +97,7 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
 
   // A pause, for tokens or before a retry.
   std::uint64_t pause_ = 0;
-  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
+  std::unique_ptr<std::stop_callback<std::function<void()>>> on_stop_;
 };
 
 }  // namespace conntrace::client

@@ -16,8 +16,6 @@ bool FramingFields::note(std::string_view name, std::string_view value, std::str
   constexpr std::string_view kContentLength = "content-length";
   constexpr std::string_view kTransferEncoding = "transfer-encoding";
   constexpr std::string_view kConnection = "connection";
-  constexpr std::string_view kKeepAlive = "keep-alive";
-  static_assert(kConnection.size() == kKeepAlive.size());
   switch (name.size()) {
     case kContentLength.size(): return !iequals(name, kContentLength) || note_length(value, error);
     case kTransferEncoding.size():
@@ -27,12 +25,7 @@ bool FramingFields::note(std::string_view name, std::string_view value, std::str
       }
       return true;
     case kConnection.size():
-      if (iequals(name, kConnection)) {
-        note_connection(value);
-      } else if (iequals(name, kKeepAlive)) {
-        if (!keep_alive_hints_.empty()) keep_alive_hints_ += ", ";
-        keep_alive_hints_ += value;
-      }
+      if (iequals(name, kConnection)) note_connection(value);
       return true;
     default: return true;
   }

@@ -34,8 +34,6 @@ class FramingFields {
   [[nodiscard]] bool keep_alive(int minor_version) const;
 
   [[nodiscard]] std::optional<std::uint64_t> content_length() const { return content_length_; }
-  /// The values of Keep-Alive, joined by commas: the server's hints.
-  [[nodiscard]] std::string& keep_alive_hints() { return keep_alive_hints_; }
 
  private:
   [[nodiscard]] bool note_length(std::string_view value, std::string& error);
@@ -46,7 +44,6 @@ class FramingFields {
   std::string transfer_encoding_;
   bool close_ = false;
   bool keep_alive_ = false;
-  std::string keep_alive_hints_;
 };
 
 }  // namespace conntrace::http

@@ -22,15 +22,14 @@ struct ResponseHead {
   Headers headers;
   std::optional<std::uint64_t> content_length;  ///< what the field says, also where no body follows (HEAD, 304)
   BodyFraming body = BodyFraming::none;
-  bool keep_alive = true;        ///< neither the head nor the framing rules out another exchange
-  std::string keep_alive_hints;  ///< values of Keep-Alive, joined by commas
+  bool keep_alive = true;  ///< neither the head nor the framing rules out another exchange
 };
 
 /// Who hears what the parser finds. Returning false stops it.
 class ResponseEvents {
  public:
   /// Each interim head (1xx but 101), then the final one.
-  virtual bool on_head(ResponseHead head) = 0;
+  virtual bool on_head(ResponseHead&& head) = 0;
   virtual bool on_body(std::string_view piece) = 0;
   /// After the last chunk, if there are any.
   virtual bool on_trailers(Headers&&) { return true; }

@@ -30,9 +30,13 @@ bool is_token(std::string_view text) { return !text.empty() && std::all_of(text.
 std::size_t find_control(std::string_view text) {
   std::size_t at = 0;
   std::uint64_t word = 0;
-  for (; text.size() - at >= sizeof word; at += sizeof word) {
-    std::memcpy(&word, text.data() + at, sizeof word);
-    if (has_control(word)) break;
+  if (text.size() >= sizeof word) {
+    const std::size_t last = text.size() - sizeof word;  // the last word may overlap the one before it
+    for (;; at = std::min(at + sizeof word, last)) {
+      std::memcpy(&word, text.data() + at, sizeof word);
+      if (has_control(word)) break;
+      if (at == last) return std::string_view::npos;
+    }
   }
   for (; at < text.size(); ++at) {
     const auto byte = static_cast<unsigned char>(text[at]);
@@ -41,8 +45,7 @@ std::size_t find_control(std::string_view text) {
   return std::string_view::npos;
 }
 
-bool iequals(std::string_view left, std::string_view right) {
-  if (left.size() != right.size()) return false;
+bool same_but_for_case(std::string_view left, std::string_view right) {
   for (std::size_t i = 0; i < left.size(); ++i) {
     if (left[i] != right[i] && lower(left[i]) != lower(right[i])) return false;
   }

@@ -22,8 +22,12 @@ inline constexpr std::array<bool, 256> kTokenChars = [] {
 [[nodiscard]] bool is_token(std::string_view text);
 /// The first character that a field value must not contain (controls but tab; RFC 9110 section 5.5), or npos.
 [[nodiscard]] std::size_t find_control(std::string_view text);
-/// Equal but for the case of ASCII letters.
-[[nodiscard]] bool iequals(std::string_view left, std::string_view right);
+/// The same of two texts of one length.
+[[nodiscard]] bool same_but_for_case(std::string_view left, std::string_view right);
+/// Equal but for the case of ASCII letters. Here so that it is inlined: most names differ in length.
+[[nodiscard]] inline bool iequals(std::string_view left, std::string_view right) {
+  return left.size() == right.size() && same_but_for_case(left, right);
+}
 /// Without spaces and tabs at both ends.
 [[nodiscard]] inline std::string_view trim(std::string_view text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };

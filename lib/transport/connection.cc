@@ -41,7 +41,6 @@ void Connection::on_io(std::uint32_t epoll_events) {
   } else if (const auto verdict = idle_verdict()) {
     engine_.peer_closed(*this, *verdict);
   }
-  engine_.drain();
 }
 
 std::optional<CloseReason> Connection::idle_verdict() {
@@ -60,8 +59,6 @@ std::optional<CloseReason> Connection::idle_verdict() {
   const bool timed_out = text.size() == bytes.size() && text.starts_with("HTTP/1.") && text.substr(9) == "408";
   return timed_out ? CloseReason::server_closed_idle : CloseReason::protocol_error;
 }
-
-void Connection::become_idle(MonoTime now) { idle_since = now; }
 
 void Connection::close(CloseReason reason, std::optional<MonoTime> idle) {
   const MonoTime now = mono_now();

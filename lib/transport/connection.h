@@ -32,7 +32,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void begin_dial();
   /// Ends a dial that is under way, as failed with this error.
   void abort_dial(Error error);
-  void start_exchange(RequestState& request);
+  void start_exchange(RequestState& request, MonoTime now);
   /// Lets the request go, whatever it is doing.
   void drop_exchange(const Error& error);
   /// The request's body source has more.
@@ -41,7 +41,6 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void resume_reading();
   /// The application wants no more of the body: the rest is read and thrown away if it is short, else given up.
   void abandon_body();
-  void become_idle(MonoTime now);
   /// Closes the socket and says so. Nothing but the destructor may follow.
   void close(CloseReason reason, std::optional<MonoTime> idle);
   /// Why an idle connection cannot be used again, by what its socket says now.
@@ -64,7 +63,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   PhaseClock dial_phases;
   std::optional<Error> dial_error;
   int refused_socket = 0;  ///< errno, if the dial had no descriptor for one of its sockets
-  MonoTime idle_since{};
+  MonoTime idle_since{};   ///< start of the turn in which it was last put into the pool
 
  private:
   // connection_dial.cc
@@ -102,14 +101,14 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void write_more();
   void wait_for_continue();
   void send_body_now();
-  void on_written();
+  void on_written(MonoTime at);
   void on_write_error(int error_number);
-  void tell_header_fields();
-  void tell_written(const std::string& error);
+  void tell_header_fields(MonoTime at);
+  void tell_written(const std::string& error, MonoTime at = {});
   [[nodiscard]] bool unsent() const;
 
   // connection_receive.cc
-  bool on_head(http::ResponseHead head) override;
+  bool on_head(http::ResponseHead&& head) override;
   bool on_body(std::string_view piece) override;
   bool on_trailers(Headers&& trailers) override;
   bool on_interim(const http::ResponseHead& head);
@@ -125,7 +124,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void finish_exchange(bool nothing_left);
   void stop_exchange();
   void fail_exchange(Error error, CloseReason reason);
-  void tell_body_done(const std::string& error);
+  void tell_body_done(const std::string& error, MonoTime now);
   RequestState* release_request();
   [[nodiscard]] std::optional<CloseReason> why_unusable(bool nothing_left) const;
 

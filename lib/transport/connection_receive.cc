@@ -39,8 +39,10 @@ void Connection::read_more(bool peer_done) {
 bool Connection::take(std::string_view bytes) {
   if (!exchange_.got_byte) {
     exchange_.got_byte = true;
-    request_->enter(Phase::receive, mono_now());
-    engine_.fire<&ClientTrace::got_first_response_byte>(request_, this, [] { return GotFirstResponseByteInfo{}; });
+    const MonoTime now = mono_now();
+    request_->enter(Phase::receive, now);
+    engine_.fire<&ClientTrace::got_first_response_byte>(
+        request_, this, [] { return GotFirstResponseByteInfo{}; }, now);
   }
   const http::ParseResult parsed = parser_.feed(bytes);
   bytes.remove_prefix(parsed.used);
@@ -62,7 +64,7 @@ bool Connection::take(std::string_view bytes) {
   return false;
 }
 
-bool Connection::on_head(http::ResponseHead head) {
+bool Connection::on_head(http::ResponseHead&& head) {
   if (head.status / 100 == 1 && head.status != kSwitchingProtocols) return on_interim(head);
   RequestState& request = *request_;
   const bool granted = http::grants(exchange_.asked, head.status);
@@ -228,8 +230,9 @@ void Connection::finish_exchange(bool nothing_left) {
   request_->body_outcome = request_->draining         ? BodyOutcome::drained
                            : request_->body_bytes > 0 ? BodyOutcome::complete
                                                       : BodyOutcome::none;
-  tell_body_done({});
-  engine_.exchange_done(*this, *release_request(), unusable);
+  const MonoTime now = mono_now();
+  tell_body_done({}, now);
+  engine_.exchange_done(*this, *release_request(), unusable, now);
 }
 
 void Connection::stop_exchange() {
@@ -245,15 +248,16 @@ void Connection::stop_exchange() {
   }
   request_->body_outcome = BodyOutcome::abandoned;
   tell_written("the application stopped");
-  tell_body_done("abandoned");
+  const MonoTime now = mono_now();
+  tell_body_done("abandoned", now);
   engine_.exchange_done(*this, *release_request(),
-                        exchange_.tunnel ? CloseReason::handed_over : CloseReason::body_abandoned);
+                        exchange_.tunnel ? CloseReason::handed_over : CloseReason::body_abandoned, now);
 }
 
 void Connection::fail_exchange(Error error, CloseReason reason) {
   const std::string message = error.message();
   tell_written(message);
-  tell_body_done(message);
+  tell_body_done(message, mono_now());
   const bool nothing_sent = exchange_.sent == 0 && error.code != Errc::body_source_failed;
   const bool before_response = !exchange_.got_byte;
   engine_.exchange_failed(*this, *release_request(), std::move(error), reason, nothing_sent, before_response);
@@ -263,17 +267,20 @@ void Connection::drop_exchange(const Error& error) {
   if (request_ == nullptr) return;
   const std::string message = error.message();
   tell_written(message);
-  tell_body_done(message);
+  tell_body_done(message, mono_now());
   release_request();
 }
 
-void Connection::tell_body_done(const std::string& error) {
+void Connection::tell_body_done(const std::string& error, MonoTime now) {
   if (!request_->has_head) return;
-  engine_.fire<&ClientTrace::body_done>(request_, this, [&] {
-    return BodyDoneInfo{.bytes = request_->body_bytes,
-                        .error = error,
-                        .held_ns = static_cast<std::uint64_t>(request_->held_until(mono_now()).count())};
-  });
+  engine_.fire<&ClientTrace::body_done>(
+      request_, this,
+      [&] {
+        return BodyDoneInfo{.bytes = request_->body_bytes,
+                            .error = error,
+                            .held_ns = static_cast<std::uint64_t>(request_->held_until(now).count())};
+      },
+      now);
 }
 
 RequestState* Connection::release_request() {

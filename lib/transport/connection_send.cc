@@ -20,14 +20,14 @@ constexpr std::size_t kSizeLine = 8;
 
 }  // namespace
 
-void Connection::start_exchange(RequestState& request) {
+void Connection::start_exchange(RequestState& request, MonoTime now) {
   request_ = &request;
   ++requests_;
   exchange_ = {};
   out_.clear();
   out_at_ = 0;
   rest_ = {};
-  request.enter(Phase::send, mono_now());
+  request.enter(Phase::send, now);
   exchange_.asked = http::asked_tunnel(request.request);
   parser_.start({.to_head = request.request.method == "HEAD",
                  .tunnel = exchange_.asked,
@@ -47,7 +47,7 @@ void Connection::start_exchange(RequestState& request) {
     head.streamed = http::StreamedBody{.length = exchange_.body_size, .trailers = request.trailer_names};
   }
   exchange_.head = http::append_head(request.request, head, out_);
-  tell_header_fields();
+  tell_header_fields(now);
   const MonoTime patience = engine_.options.expect_continue_timeout;
   exchange_.body_held = exchange_.head.expects_continue && patience.count() > 0;
   if (!exchange_.body_held) append_body();
@@ -55,11 +55,11 @@ void Connection::start_exchange(RequestState& request) {
   write_more();
 }
 
-void Connection::tell_header_fields() {
+void Connection::tell_header_fields(MonoTime at) {
   // What was serialized is what is told: the head is read back, field by field.
   std::string_view text = out_;
   text.remove_prefix(text.find("\r\n") + 2);
-  engine_.fire_each_header_field(*request_, *this, text);
+  engine_.fire_each_header_field(*request_, *this, text, at);
 }
 
 void Connection::attach_source() {
@@ -158,6 +158,7 @@ void Connection::fail_source(Error error) {
 }
 
 void Connection::write_more() {
+  MonoTime sent_at{};
   for (;;) {
     if (out_at_ == out_.size() && rest_.empty()) {
       if (!exchange_.body_to_make || exchange_.body_held) break;
@@ -178,18 +179,19 @@ void Connection::write_more() {
     } else {
       rest_.remove_prefix(wrote.bytes);
     }
+    sent_at = mono_now();
     exchange_.sent += wrote.bytes;
     bytes_sent_ += wrote.bytes;
     if (!exchange_.headers_told && exchange_.sent >= exchange_.head.bytes) {
       exchange_.headers_told = true;
-      engine_.fire<&ClientTrace::wrote_headers>(request_, this,
-                                                [&] { return WroteHeadersInfo{.bytes = exchange_.head.bytes}; });
+      engine_.fire<&ClientTrace::wrote_headers>(
+          request_, this, [&] { return WroteHeadersInfo{.bytes = exchange_.head.bytes}; }, sent_at);
     }
   }
   if (exchange_.body_held) {
     wait_for_continue();
   } else if (!exchange_.request_told) {
-    on_written();
+    on_written(sent_at != MonoTime{} ? sent_at : mono_now());
   }
 }
 
@@ -218,9 +220,9 @@ void Connection::send_body_now() {
   write_more();
 }
 
-void Connection::on_written() {
-  tell_written({});
-  if (!exchange_.got_byte) request_->enter(Phase::wait, mono_now());
+void Connection::on_written(MonoTime at) {
+  tell_written({}, at);
+  if (!exchange_.got_byte) request_->enter(Phase::wait, at);
   if (!request_->has_head)
     limit_phase(engine_.options.response_header_timeout, Phase::wait, "awaiting response head of ");
 }
@@ -238,11 +240,11 @@ void Connection::limit_phase(MonoTime limit, Phase phase, const char* what) {
   });
 }
 
-void Connection::tell_written(const std::string& error) {
+void Connection::tell_written(const std::string& error, MonoTime at) {
   if (exchange_.request_told) return;
   exchange_.request_told = true;
-  engine_.fire<&ClientTrace::wrote_request>(request_, this,
-                                            [&] { return WroteRequestInfo{.bytes = exchange_.sent, .error = error}; });
+  engine_.fire<&ClientTrace::wrote_request>(
+      request_, this, [&] { return WroteRequestInfo{.bytes = exchange_.sent, .error = error}; }, at);
 }
 
 void Connection::on_write_error(int error_number) {

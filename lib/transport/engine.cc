@@ -117,22 +117,22 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
     refused = make_error(Errc::cancelled, request.target->redacted);
   if (refused) {
     request.error = std::move(refused);
-    finish(request);
+    finish(request, mono_now());
     return;
   }
   if (request.request.timeout) {
     request.deadline =
         loop.set_timer(request.start + *request.request.timeout, [this, id = request.id] { request_timed_out(id); });
   }
-  look_for_connection(request);
+  look_for_connection(request, request.start);
 }
 
-void Engine::look_for_connection(RequestState& request) {
+void Engine::look_for_connection(RequestState& request, MonoTime now) {
   request.stage = RequestState::Stage::waiting;
-  request.enter(Phase::blocked, mono_now());
+  request.enter(Phase::blocked, now);
   request.connection = 0;
   fire<&ClientTrace::get_conn>(&request, nullptr, [&] { return GetConnInfo{.host_port = request.target->hop}; });
-  acquire(request);
+  acquire(request, now);
 }
 
 void Engine::request_timed_out(RequestId id) {
@@ -161,11 +161,11 @@ void Engine::fail(RequestState& request, Error error, CloseReason reason, QueueO
     request.body_outcome = BodyOutcome::abandoned;
   }
   request.error = std::move(error);
-  finish(request);
+  finish(request, now);
 }
 
-void Engine::exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable) {
-  const MonoTime now = mono_now();
+void Engine::exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable,
+                           MonoTime now) {
   pool::KeepAlive said;
   if (!unusable) said = keep_alive_said(request.response.headers);
   pool_.release(connection.id, unusable, now, actions_, said);
@@ -174,7 +174,8 @@ void Engine::exchange_done(Connection& connection, RequestState& request, std::o
 
 void Engine::exchange_failed(Connection& connection, RequestState& request, Error error, CloseReason reason,
                              bool nothing_sent, bool before_response) {
-  pool_.release(connection.id, reason, mono_now(), actions_);
+  const MonoTime now = mono_now();
+  pool_.release(connection.id, reason, now, actions_);
   const bool may_retry = connection.may_be_stale() && !shutting_down_ &&
                          (nothing_sent || (before_response && http::is_replayable(request.request)));
   const bool cannot_rewind = may_retry && request.source_was_read && !request.request.body_source->rewind();
@@ -182,7 +183,7 @@ void Engine::exchange_failed(Connection& connection, RequestState& request, Erro
     if (cannot_rewind) error = std::move(error).within("the request body cannot be sent again");
     if (request.has_head) request.body_outcome = BodyOutcome::failed;
     request.error = std::move(error);
-    finish_delivered(request, mono_now());
+    finish_delivered(request, now);
     return;
   }
   const std::string why = error.message();
@@ -190,16 +191,16 @@ void Engine::exchange_failed(Connection& connection, RequestState& request, Erro
                             [&] { return RetryInfo{.reason = why, .next_attempt = request.attempt + 1}; });
   ++request.attempt;
   request.source_was_read = false;
-  look_for_connection(request);
+  look_for_connection(request, mono_now());
 }
 
-void Engine::finish(RequestState& request) {
+void Engine::finish(RequestState& request, MonoTime now) {
   if (request.stage == RequestState::Stage::finished) return;
   if (request.stage == RequestState::Stage::waiting) {
-    if (const Connection* dial = dial_of(request)) request.phases.split(dial->dial_phases, mono_now());
+    if (const Connection* dial = dial_of(request)) request.phases.split(dial->dial_phases, now);
   }
   request.stage = RequestState::Stage::finished;
-  request.enter(Phase::none, mono_now());
+  request.enter(Phase::none, now);
   waits_no_more(request);
   finished_.push_back(&request);
 }
@@ -211,22 +212,7 @@ void Engine::complete(RequestState& request) {
   const Connection* connection = found != connections_.end() ? found->second.get() : nullptr;
   if (request.error) request.error->spent = request.phases.spent();
   if (request.request.body_source) request.request.body_source->close();
-  const std::string message = request.error ? request.error->message() : std::string();
-  if (request.got_no_connection) {
-    fire<&ClientTrace::get_conn_failed>(
-        &request, nullptr, [&] { return GetConnFailedInfo{.error = message, .phase = request.error->phase}; });
-  }
-  if (request.has_head) {
-    fire<&ClientTrace::body_closed>(&request, connection,
-                                    [&] { return BodyClosedInfo{.outcome = request.body_outcome}; });
-  }
-  fire<&ClientTrace::request_done>(&request, connection, [&] {
-    return RequestDoneInfo{.status = request.response.status,
-                           .error = message,
-                           .error_phase = request.error ? request.error->phase : Phase::none,
-                           .duration_ns = static_cast<std::uint64_t>((mono_now() - request.start).count()),
-                           .body_bytes = request.body_bytes};
-  });
+  if (hooks.heard_by(request.request.trace.get())) tell_end(request, connection, mono_now());
   const auto node = requests_.extract(request.id);
   request.response.request = request.id;
   request.response.connection = request.connection;
@@ -238,6 +224,28 @@ void Engine::complete(RequestState& request) {
       request.done(std::move(request.response));
     }
   });
+}
+
+void Engine::tell_end(const RequestState& request, const Connection* connection, MonoTime now) {
+  const std::string message = request.error ? request.error->message() : std::string();
+  if (request.got_no_connection) {
+    fire<&ClientTrace::get_conn_failed>(
+        &request, nullptr, [&] { return GetConnFailedInfo{.error = message, .phase = request.error->phase}; }, now);
+  }
+  if (request.has_head) {
+    fire<&ClientTrace::body_closed>(
+        &request, connection, [&] { return BodyClosedInfo{.outcome = request.body_outcome}; }, now);
+  }
+  fire<&ClientTrace::request_done>(
+      &request, connection,
+      [&] {
+        return RequestDoneInfo{.status = request.response.status,
+                               .error = message,
+                               .error_phase = request.error ? request.error->phase : Phase::none,
+                               .duration_ns = static_cast<std::uint64_t>((now - request.start).count()),
+                               .body_bytes = request.body_bytes};
+      },
+      now);
 }
 
 void Engine::dialled(Connection& connection) {
@@ -290,7 +298,8 @@ void Engine::shut_down() {
   drain();
 }
 
-void Engine::fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head) {
+void Engine::fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head,
+                                    MonoTime at) {
   const ClientTrace* own = request.request.trace.get();
   const ClientTrace* wide = hooks.wide().get();
   if (!(own != nullptr && own->wrote_header_field) && !(wide != nullptr && wide->wrote_header_field)) return;
@@ -300,9 +309,12 @@ void Engine::fire_each_header_field(const RequestState& request, const Connectio
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) return;  // the blank line
     const Text value = line.substr(std::min(colon + 2, line.size()));
-    fire<&ClientTrace::wrote_header_field>(&request, &connection, [&] {
-      return WroteHeaderFieldInfo{.key = line.substr(0, colon), .values = {&value, 1}};
-    });
+    fire<&ClientTrace::wrote_header_field>(
+        &request, &connection,
+        [&] {
+          return WroteHeaderFieldInfo{.key = line.substr(0, colon), .values = {&value, 1}};
+        },
+        at);
   }
 }
 
@@ -336,7 +348,8 @@ Result<std::shared_ptr<const Destination>> Engine::target_of(const std::string& 
     if (!chosen) return Failure(std::move(chosen).error());
     proxy = *std::move(chosen);
   }
-  const std::string known_as = proxy ? url + '\n' + proxy->text() : url;
+  const std::string by_proxy = proxy ? url + '\n' + proxy->text() : std::string();
+  const std::string& known_as = proxy ? by_proxy : url;
   if (const auto known = targets_.find(known_as); known != targets_.end()) return known->second;
   auto parsed = http::parse_target(url);
   if (!parsed) return Failure(std::move(parsed).error());

@@ -59,7 +59,7 @@ class Engine {
   void dial_failed(Connection& connection);
   void peer_closed(Connection& connection, CloseReason reason);
   /// The exchange on the connection is over. `unusable`: why the connection cannot be kept.
-  void exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable);
+  void exchange_done(Connection& connection, RequestState& request, std::optional<CloseReason> unusable, MonoTime now);
   /// It failed; the request is tried again if Go's rules allow it, else it ends with the error.
   void exchange_failed(Connection& connection, RequestState& request, Error error, CloseReason reason,
                        bool nothing_sent, bool before_response);
@@ -72,7 +72,8 @@ class Engine {
   [[nodiscard]] RequestState* find_request(RequestId id) const;
   /// Why no dial may begin now: the application would have fewer descriptors left than fd_reserve.
   [[nodiscard]] std::optional<Error> descriptor_shortage() const;
-  void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head);
+  void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head,
+                              MonoTime at);
   [[nodiscard]] std::error_code fire_interim(const RequestState& request, const Connection& connection,
                                              const Got1xxResponseInfo& info);
   template <auto hook, class MakeInfo>
@@ -98,14 +99,15 @@ class Engine {
   void start(std::unique_ptr<RequestState> owned);
   /// Errors: a name that may not be a trailer's.
   [[nodiscard]] Result<void> announce_trailers(RequestState& request);
-  void look_for_connection(RequestState& request);
+  void look_for_connection(RequestState& request, MonoTime now);
   void request_timed_out(RequestId id);
   void cancel_before_start(RequestId id);
-  void finish(RequestState& request);
+  void finish(RequestState& request, MonoTime now);
   /// finish(), now or when the application has taken what it paused.
   void finish_delivered(RequestState& request, MonoTime now);
   void give_up_body(RequestState& request);
   void complete(RequestState& request);
+  void tell_end(const RequestState& request, const Connection* connection, MonoTime now);
   [[nodiscard]] Result<std::shared_ptr<const Destination>> target_of(const std::string& url);
   [[nodiscard]] HookContext context(const RequestState* request, const Connection* connection, MonoTime at) const;
   [[nodiscard]] Connection* own_dial(const RequestState& request) const;
@@ -114,7 +116,7 @@ class Engine {
   void arm_pool_timer();
 
   // engine_limits.cc
-  void acquire(RequestState& request);
+  void acquire(RequestState& request, MonoTime now);
   void limit_wait(RequestState& request);
   void limit_wait_for_descriptor(RequestState& request);
   void waits_no_more(RequestState& request);

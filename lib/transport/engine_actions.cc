@@ -47,17 +47,18 @@ void Engine::apply(const pool::Deliver& action) {
   if (action.was_idle && connection.idle_since < turn_start) {
     if (connection.idle_verdict()) {
       pool_.take_back(action.connection, CloseReason::stale_on_check, mono_now(), actions_);
-      acquire(*request);
+      acquire(*request, mono_now());
       return;
     }
   }
   waits_no_more(*request);
   request->stage = RequestState::Stage::active;
   request->connection = action.connection;
-  if (action.connection == request->dial) request->phases.split(connection.dial_phases, mono_now());
-  fire<&ClientTrace::got_conn>(request, &connection,
-                               [&] { return connection.got_conn(action.reused, action.was_idle, action.idle); });
-  connection.start_exchange(*request);
+  const MonoTime now = mono_now();
+  if (action.connection == request->dial) request->phases.split(connection.dial_phases, now);
+  fire<&ClientTrace::got_conn>(
+      request, &connection, [&] { return connection.got_conn(action.reused, action.was_idle, action.idle); }, now);
+  connection.start_exchange(*request, now);
 }
 
 void Engine::apply(const pool::Queued& action) {
@@ -102,7 +103,7 @@ void Engine::apply(const pool::Dequeued& action) {
 
 void Engine::apply(const pool::PutIdle& action) {
   Connection& connection = *connections_.at(action.connection);
-  if (!action.refused && action.handed_to == 0) connection.become_idle(mono_now());
+  if (!action.refused && action.handed_to == 0) connection.idle_since = turn_start;
   fire<&ClientTrace::put_idle_conn>(find_request(action.request), &connection, [&] {
     return PutIdleConnInfo{.error = action.refused ? to_string(*action.refused) : Text(),
                            .handed_to = known(action.handed_to)};
@@ -128,7 +129,7 @@ void Engine::apply(const pool::Refused& action) {
   request->error =
       make_error(Errc::queue_full, fmt::format("{} ({} requests wait)", request->target->host_port, action.limit_value),
                  Phase::blocked);
-  finish(*request);
+  finish(*request, mono_now());
 }
 
 void Engine::apply(const pool::AcquireFailed& action) {
@@ -139,7 +140,7 @@ void Engine::apply(const pool::AcquireFailed& action) {
   request->error = found != connections_.end() && found->second->dial_error
                        ? *found->second->dial_error
                        : make_error(Errc::shutdown, request->target->host_port, Phase::connect);
-  finish(*request);
+  finish(*request, mono_now());
 }
 
 Phase Engine::doing(const pool::Slot& slot) const {

@@ -41,10 +41,9 @@ pool::KeepAlive keep_alive_said(const Headers& headers) {
   return said;
 }
 
-void Engine::acquire(RequestState& request) {
+void Engine::acquire(RequestState& request, MonoTime now) {
   const bool explain = wants_holders(request.request.trace.get()) || wants_holders(hooks.wide().get());
-  pool_.acquire(request.id, request.target->key, mono_now(), actions_,
-                explain ? pool::Explain::yes : pool::Explain::no);
+  pool_.acquire(request.id, request.target->key, now, actions_, explain ? pool::Explain::yes : pool::Explain::no);
 }
 
 // A request that gets an idle connection at once never comes here.

@@ -42,7 +42,7 @@ void Engine::cancel_before_start(RequestId id) {
 
 void Engine::finish_delivered(RequestState& request, MonoTime now) {
   if (!request.paused) {
-    finish(request);
+    finish(request, now);
     return;
   }
   // What arrived is good, whatever came after it: the application gets it when it goes on.
@@ -73,7 +73,7 @@ void Engine::resume(RequestId id) {
   } else if (active) {
     connection->resume_reading();
   } else if (!request->paused) {
-    finish(*request);
+    finish(*request, mono_now());
   }
   drain();
 }
@@ -94,7 +94,7 @@ void Engine::give_up_body(RequestState& request) {
     return;
   }
   request.body_outcome = BodyOutcome::drained;
-  finish(request);
+  finish(request, mono_now());
 }
 
 void Engine::resume_upload(RequestId id) {

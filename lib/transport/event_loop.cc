@@ -49,8 +49,6 @@ EventLoop::Timer EventLoop::set_timer(MonoTime at, std::function<void()> run) {
   return timer;
 }
 
-void EventLoop::cancel_timer(const Timer& timer) { timers_.erase(timer); }
-
 void EventLoop::post(std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);

@@ -49,7 +49,9 @@ class EventLoop {
 
   [[nodiscard]] Timer set_timer(MonoTime at, std::function<void()> run);
   /// A timer that has run, or Timer{}, is ignored.
-  void cancel_timer(const Timer& timer);
+  void cancel_timer(const Timer& timer) {
+    if (timer != Timer{}) timers_.erase(timer);
+  }
 
   void post(std::function<void()> task);
   /// Makes the loop take a turn soon. Cheap when it is awake.

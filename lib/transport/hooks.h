@@ -42,6 +42,9 @@ class Hooks {
     return first;
   }
 
+  /// Whether anybody may listen to a request with this trace of its own.
+  [[nodiscard]] bool heard_by(const ClientTrace* own) const { return own != nullptr || wide_ != nullptr; }
+
   template <class Call>
   void guard(Call&& call) noexcept {
     try {

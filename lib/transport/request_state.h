@@ -20,7 +20,10 @@ struct RequestState {
   /// delivering: the connection is gone, the application has not taken all of the body.
   enum class Stage { waiting, active, delivering, finished };
 
-  RequestId id = 0;
+  RequestState(RequestId number, Request&& what, Completion&& completion)
+      : id(number), request(std::move(what)), done(std::move(completion)) {}
+
+  const RequestId id;
   Request request;
   Completion done;
   std::shared_ptr<const Destination> target;

@@ -27,15 +27,12 @@ class Transport::Impl {
 
   RequestId reserve_id() { return next_request_.fetch_add(1, std::memory_order_relaxed); }
 
-  RequestId send(Request request, Completion done, RequestId id) {
-    auto state = std::make_unique<transport::RequestState>();
+  RequestId send(Request&& request, Completion&& done, RequestId id) {
     if (id == 0) id = reserve_id();
-    state->id = id;
-    state->done = std::move(done);
-    if (request.stop.stop_possible()) {
-      state->on_stop.emplace(request.stop, [this, id] { cancel(id); });
+    auto state = std::make_unique<transport::RequestState>(id, std::move(request), std::move(done));
+    if (state->request.stop.stop_possible()) {
+      state->on_stop.emplace(state->request.stop, [this, id] { cancel(id); });
     }
-    state->request = std::move(request);
     engine_.submit(std::move(state));
     return id;
   }

@@ -28,7 +28,6 @@ TEST(Http1Parser, TakesAHeadApart) {
                           Pair("Content-Length", "3"), Pair("Keep-Alive", "timeout=5"), Pair("keep-alive", "max=7")));
   EXPECT_EQ(head.content_length, 3);
   EXPECT_EQ(head.body, BodyFraming::length);
-  EXPECT_EQ(head.keep_alive_hints, "timeout=5, max=7");
   EXPECT_TRUE(head.keep_alive);
   EXPECT_EQ(seen.body, "abc");
   EXPECT_EQ(seen.status, ParseStatus::complete);
@@ -130,7 +129,7 @@ TEST(Http1Parser, ListenersMayStopIt) {
   struct Stopper final : ResponseEvents {
     int heads = 0;
     bool body = false;
-    bool on_head(ResponseHead) override { return --heads > 0; }
+    bool on_head(ResponseHead&&) override { return --heads > 0; }
     bool on_body(std::string_view) override { return body; }
     bool on_trailers(Headers&&) override { return false; }
   };

@@ -19,7 +19,7 @@ struct Seen final : ResponseEvents {
   std::size_t used = 0;
   bool keep_alive = false;
 
-  bool on_head(ResponseHead head) override {
+  bool on_head(ResponseHead&& head) override {
     heads.push_back(std::move(head));
     return true;
   }
