@@ -39,6 +39,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void resume_upload();
   /// The application goes on, or pauses again.
   void resume_reading();
+  /// What Engine::read_on_later() asks for.
+  void read_on();
   /// The application wants no more of the body: the rest is read and thrown away if it is short, else given up.
   void abandon_body();
   /// Closes the socket and says so. Nothing but the destructor may follow.

@@ -10,6 +10,8 @@ namespace conntrace::transport {
 namespace {
 
 constexpr int kSwitchingProtocols = 101;
+/// Then others have their turn: a server may be faster than the application for as long as the body lasts.
+constexpr int kReadsAtOnce = 16;
 /// Not limited.
 constexpr MonoTime kUnlimited{};
 
@@ -18,7 +20,8 @@ constexpr MonoTime kUnlimited{};
 void Connection::read_more(bool peer_done) {
   exchange_.peer_done = exchange_.peer_done || peer_done;
   std::string& buffer = engine_.read_buffer;
-  while (!request_->paused) {
+  for (int reads = 0; !request_->paused; ++reads) {
+    if (reads == kReadsAtOnce) return engine_.read_on_later(id);
     const IoResult got = stream_.receive(buffer.data(), buffer.size());
     if (got.status == IoStatus::again) return;
     if (got.status == IoStatus::end) {
@@ -172,6 +175,10 @@ void Connection::resume_reading() {
   } else {
     read_more(false);
   }
+}
+
+void Connection::read_on() {
+  if (request_ != nullptr) read_more(false);
 }
 
 void Connection::abandon_body() {

@@ -70,6 +70,8 @@ class Engine {
   /// Gives the application a piece of the body; a pause is noted in the request.
   [[nodiscard]] BodyAction hand_over(RequestState& request, std::string_view piece);
   [[nodiscard]] RequestState* find_request(RequestId id) const;
+  /// Makes a connection read on when the other connections and the timers have had their turn.
+  void read_on_later(ConnectionId id);
   /// Why no dial may begin now: the application would have fewer descriptors left than fd_reserve.
   [[nodiscard]] std::optional<Error> descriptor_shortage() const;
   void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head,

@@ -97,6 +97,15 @@ void Engine::give_up_body(RequestState& request) {
   finish(request, mono_now());
 }
 
+void Engine::read_on_later(ConnectionId id) {
+  loop.post([this, id] {
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) return;
+    found->second->read_on();
+    drain();
+  });
+}
+
 void Engine::resume_upload(RequestId id) {
   RequestState* request = find_request(id);
   if (request == nullptr || request->stage != RequestState::Stage::active) return;

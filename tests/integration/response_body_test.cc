@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Response bodies in pieces: back-pressure, giving up, reading as they arrive.
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 #include <atomic>
 #include <latch>
 
 #include "integration/transport_fixture.h"
+#include "support/deadline.h"
 
 namespace conntrace::test {
 namespace {
@@ -187,6 +191,38 @@ TEST_F(ResponseBody, ReaderHoldsBackAServerThatIsFasterThanIt) {
   ASSERT_TRUE(all);
   EXPECT_EQ(all->size(), kBytes);
   EXPECT_TRUE(hooks_.wait_for_count(EventKind::request_done, 1));
+}
+
+TEST_F(ResponseBody, ServerThatIsFasterThanTheApplicationLeavesOthersTheirTurn) {
+  std::atomic<bool> over = false;
+  ScriptedServer server([&over](Peer& peer, int) {
+    ASSERT_TRUE(peer.read_head());
+    peer.write("HTTP/1.1 200 OK\r\n\r\n");
+    const std::string block(1u << 20, 'x');
+    while (!over) peer.write(block);
+  });
+  Client& client = use();
+  int pieces = 0;
+  std::atomic<int> turn_came_after = 0;
+  const auto take = [&](std::string_view) {
+    const int fd = hooks_.all<EventKind::got_conn>().at(0).fd;
+    if (++pieces == 1) {
+      const int bytes = 1 << 20;
+      setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    }
+    if (pieces == 10) transport_->run_after({}, [&](bool) { turn_came_after = pieces; });  // well under way
+    // The next piece is there before this one is done with.
+    EXPECT_TRUE(testing::eventually([fd] {
+      int readable = 0;
+      return ioctl(fd, FIONREAD, &readable) == 0 && readable >= 1 << 16;
+    }));
+    return turn_came_after > 0 || pieces == 1000 ? BodyAction::stop : BodyAction::go_on;
+  };
+  const auto result = client.send(Request{.url = server.url(), .on_body = take});
+  over = true;
+  EXPECT_TRUE(result) << result.error().message();
+  EXPECT_GT(turn_came_after, 0);
+  EXPECT_LT(turn_came_after, 1000);
 }
 
 TEST_F(ResponseBody, DroppedReaderGivesTheBodyUp) {
