@@ -22,8 +22,6 @@ using std::chrono::milliseconds;
 
 /// Lines wait this long for company: one system call sends many.
 constexpr milliseconds kLinger(5);
-/// What readers get at the end to take what is there.
-constexpr milliseconds kFarewell(200);
 constexpr milliseconds kListenAgain(1000);
 
 // What epoll calls its descriptors; readers are numbered from the last on.
@@ -50,6 +48,7 @@ TapServer::TapServer(TapSocket listener, UniqueFd epoll, UniqueFd event, const T
     : path_(listener.path()),
       buffer_bytes_(options.buffer_bytes),
       max_readers_(options.max_readers),
+      patience_(options.patience),
       callbacks_(std::move(callbacks)),
       wakeup_(std::make_shared<TapWakeup>(std::move(event))),
       listener_(std::make_unique<TapSocket>(std::move(listener))),
@@ -178,7 +177,7 @@ void TapServer::say_farewell() {
     reader.sink->retire();
     callbacks_.left(reader.sink);
   }
-  const Clock::time_point end = Clock::now() + kFarewell;
+  const Clock::time_point end = Clock::now() + patience_;
   std::vector<pollfd> blocked;
   do {
     blocked.clear();

@@ -29,7 +29,7 @@ class TapServer {
 
   /// `options.path` must be set.
   [[nodiscard]] static Result<std::unique_ptr<TapServer>> open(const TapOptions& options, Callbacks callbacks);
-  /// Calls `left` for each reader, gives it a moment to take what is there, and removes the socket.
+  /// Calls `left` for each reader, gives it until `patience` is over to take what is there, and removes the socket.
   ~TapServer();
   TapServer(const TapServer&) = delete;
   TapServer& operator=(const TapServer&) = delete;
@@ -66,6 +66,7 @@ class TapServer {
   const std::string path_;
   const std::size_t buffer_bytes_;
   const std::size_t max_readers_;
+  const std::chrono::milliseconds patience_;
   const Callbacks callbacks_;
   const ProcessIdentity process_ = read_process_identity();
   const std::shared_ptr<TapWakeup> wakeup_;

@@ -116,7 +116,7 @@ class TapServerTest : public ::testing::Test {
 };
 
 TEST_F(TapServerTest, ManyReadersGetTheWholeStream) {
-  start();
+  start({.patience = testing::kDeadline});
   std::vector<UniqueFd> readers;
   for (int i = 0; i < 8; ++i) readers.push_back(join());
   std::vector<std::future<std::string>> streams;
@@ -142,7 +142,7 @@ TEST_F(TapServerTest, RecordsComeWithoutMoreOfThem) {
 }
 
 TEST_F(TapServerTest, ASlowReaderLosesWholeRecordsAndIsTold) {
-  start({.buffer_bytes = 100'000});
+  start({.buffer_bytes = 100'000, .patience = testing::kDeadline});
   const UniqueFd slow = join();
   const UniqueFd quick = join();
   auto quick_stream = std::async(std::launch::async, read_to_end, quick.get());
@@ -351,7 +351,7 @@ TEST_F(TapServerTest, AProcessWithoutDescriptorsCanStillBeRead) {
 }
 
 TEST_F(TapServerTest, ReadersComeAndGoWhileRecordsAreMade) {
-  start({.buffer_bytes = 200'000});
+  start({.buffer_bytes = 200'000, .patience = testing::kDeadline});
   std::atomic<bool> stop = false;
   std::thread transport([&] {
     for (int i = 1; !stop; ++i) record(i);

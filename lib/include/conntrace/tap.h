@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -15,6 +16,8 @@ struct TapOptions {
   std::string path;                     ///< empty: tap_path() of this process
   std::size_t buffer_bytes = 1u << 20;  ///< for each reader; beyond it its records are dropped and counted
   std::size_t max_readers = 8;          ///< beyond it a reader is turned away
+  /// How long the destructor waits for readers to take what is there, stream_end at last.
+  std::chrono::milliseconds patience = std::chrono::milliseconds(200);
 };
 
 /// Lets `conntrace watch --pid` join this process at any time: a Unix stream socket (0600) that gives each reader
