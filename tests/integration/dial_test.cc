@@ -11,12 +11,12 @@
 #include "integration/transport_fixture.h"
 #include "support/deaf_listener.h"
 #include "support/namespaces.h"
+#include "support/reserved_port.h"
 #include "support/temporary_file.h"
 
 namespace conntrace::test {
 namespace {
 
-using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
 class Dials : public TransportTest {
@@ -62,11 +62,8 @@ TEST_F(Dials, TheLoserOfARaceEndsWithItsReason) {
 }
 
 TEST_F(Dials, EveryAddressIsInTheError) {
-  std::uint16_t port = 0;
-  {
-    const ScriptedServer gone(answer_all);
-    port = gone.port();
-  }
+  const ReservedPort nobody;
+  const std::uint16_t port = nobody.port();
   Client& client = use();
   const auto result = client.get(both(port));
   ASSERT_FALSE(result);
@@ -82,14 +79,11 @@ TEST_F(Dials, EveryAddressIsInTheError) {
 }
 
 TEST_F(Dials, ErrorsOfARaceAreEachTheirOwn) {
-  std::uint16_t port = 0;
-  {
-    const ScriptedServer gone(answer_all);
-    port = gone.port();
-  }
+  const ReservedPort nobody;
+  const std::uint16_t port = nobody.port();
   const DeafListener deaf(port);
   ASSERT_TRUE(deaf.works());
-  Client& client = use({.dial_timeout = milliseconds(600)});
+  Client& client = use({.dial_timeout = std::chrono::seconds(2)});
   const auto result = client.get(both(port));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, std::errc::timed_out);

@@ -10,6 +10,7 @@
 #include "integration/counting_body.h"
 #include "integration/go_fixture.h"
 #include "support/deadline.h"
+#include "support/reserved_port.h"
 
 namespace conntrace::test {
 namespace {
@@ -343,11 +344,7 @@ TEST_F(GoFraming, TransportClosesRequestBody) {
     }
   });
   ScriptedServer hangs_up([](Peer& peer, int) { (void)peer.read_head(); });
-  std::string refusing;
-  {
-    const ScriptedServer gone(answer_all);
-    refusing = gone.url();
-  }
+  const ReservedPort nobody;
   struct Row {
     const char* method;
     std::string url;
@@ -356,7 +353,7 @@ TEST_F(GoFraming, TransportClosesRequestBody) {
   Client& client = use();
   for (const Row& row :
        {Row{"POST", fine.url(), true}, Row{"GET", fine.url(), true}, Row{"POST", hangs_up.url(), false},
-        Row{"POST", refusing, false}, Row{" ", fine.url(), false}, Row{"POST", "http://", false},
+        Row{"POST", nobody.url(), false}, Row{" ", fine.url(), false}, Row{"POST", "http://", false},
         Row{"POST", "ftp://127.0.0.1/", false}, Row{"POST", "http://127.0.0.1:x/", false}}) {
     const auto body = std::make_shared<CountingBody>("foo", true);
     const auto result = client.send(Request{.method = row.method, .url = row.url, .body_source = body});

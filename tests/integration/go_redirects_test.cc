@@ -4,6 +4,7 @@
 
 #include "conntrace/pipe_body.h"
 #include "integration/go_fixture.h"
+#include "support/reserved_port.h"
 #include "support/site.h"
 
 namespace conntrace::test {
@@ -162,11 +163,8 @@ TEST_F(GoRedirects, ClientCopyHostOnRedirect) {
 }
 
 TEST_F(GoRedirects, StripPasswordFromError) {
-  std::string url;
-  {
-    const ScriptedServer gone(answer_all);
-    url = gone.url("/path?token=key");
-  }
+  const ReservedPort nobody;
+  std::string url = nobody.url("/path?token=key");
   url.insert(url.find("//") + 2, "user:secret@");
   Client& client = use_client({});
   for (const std::string& bad : {url, "ftp" + url.substr(4)}) {

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "join_traffic.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <condition_variable>
 #include <functional>
@@ -12,7 +10,7 @@
 #include <stop_token>
 #include <thread>
 
-#include "conntrace/unique_fd.h"
+#include "tests/support/reserved_port.h"
 
 namespace conntrace::test {
 namespace {
@@ -32,21 +30,6 @@ void wait_until(const char* what, const std::function<bool()>& condition) {
     std::this_thread::sleep_for(2ms);
   }
 }
-
-/// A port that refuses: bound, so that nobody else gets it, and not listening.
-struct RefusingPort {
-  UniqueFd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  std::uint16_t port = 0;
-  RefusingPort() {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
-    EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-    port = ntohs(address.sin_port);
-  }
-};
 
 class Traffic {
  public:
@@ -164,8 +147,8 @@ class Traffic {
   }
 
   void refused() {
-    const RefusingPort nobody;
-    for (int i = 0; i < 3; ++i) send_to("http://127.0.0.1:" + std::to_string(nobody.port) + "/", {});
+    const ReservedPort nobody;
+    for (int i = 0; i < 3; ++i) send_to(nobody.url(), {});
     answered();
   }
 

@@ -7,6 +7,7 @@
 #include "integration/transport_fixture.h"
 #include "support/deadline.h"
 #include "support/peer_process.h"
+#include "support/reserved_port.h"
 #include "support/temporary_folder.h"
 
 namespace conntrace::test {
@@ -23,16 +24,15 @@ class ProxyPeers : public TransportTest {
 class Squid {
  public:
   explicit Squid(std::uint16_t connect_port, bool asks = false)
-      : process_(
-            {find_program("squid"), "-N", "-n", "test" + std::to_string(port), "-f", configure(connect_port, asks)},
-            port) {}
+      : process_({find_program("squid"), "-N", "-n", "test" + std::to_string(port_.port()), "-f",
+                  configure(connect_port, asks)},
+                 port_.port()) {}
   [[nodiscard]] std::string url(const std::string& credentials = {}) const {
-    return "http://" + credentials + "127.0.0.1:" + std::to_string(port);
+    return "http://" + credentials + "127.0.0.1:" + std::to_string(port_.port());
   }
   [[nodiscard]] std::string log() const { return process_.log() + folder_.read("cache.log"); }
   /// What its log says of each request: its result, method and URI.
   [[nodiscard]] std::string visits() const { return folder_.read("access.log"); }
-  const std::uint16_t port = free_port();
 
  private:
   std::string configure(std::uint16_t connect_port, bool asks) const {
@@ -41,7 +41,7 @@ class Squid {
   if [ "$user $password" = "me mine" ]; then echo OK; else echo ERR; fi
 done
 )");
-    return folder_.write("squid.conf", "http_port 127.0.0.1:" + std::to_string(port) + "\npid_filename " + at +
+    return folder_.write("squid.conf", "http_port 127.0.0.1:" + std::to_string(port_.port()) + "\npid_filename " + at +
                                            "/pid\ncache_log " + at + "/cache.log\nlogformat visits %>Hs %rm %ru\n" +
                                            "access_log stdio:" + at + "/access.log visits\ncoredump_dir " + at +
                                            "\ncache deny all\ncache_mem 1 MB\nshutdown_lifetime 0 seconds\n" +
@@ -54,6 +54,7 @@ done
                                                  : "http_access allow all\n"));
   }
 
+  const ReservedPort port_;
   TemporaryFolder folder_;
   PeerProcess process_;
 };
@@ -115,15 +116,16 @@ TEST_F(ProxyPeers, SquidMayNotConnectThere) {
 class Tinyproxy {
  public:
   explicit Tinyproxy(std::uint16_t connect_port, const std::string& more = {})
-      : configuration_("Port " + std::to_string(port) + "\nListen 127.0.0.1\nTimeout 10\nMaxClients 10\nConnectPort " +
-                       std::to_string(connect_port) + "\n" + more),
-        process_({find_program("tinyproxy"), "-d", "-c", configuration_.path()}, port) {}
+      : configuration_("Port " + std::to_string(port_.port()) +
+                       "\nListen 127.0.0.1\nTimeout 10\nMaxClients 10\nConnectPort " + std::to_string(connect_port) +
+                       "\n" + more),
+        process_({find_program("tinyproxy"), "-d", "-c", configuration_.path()}, port_.port()) {}
   [[nodiscard]] std::string url(const std::string& credentials = {}) const {
-    return "http://" + credentials + "127.0.0.1:" + std::to_string(port);
+    return "http://" + credentials + "127.0.0.1:" + std::to_string(port_.port());
   }
-  const std::uint16_t port = free_port();
 
  private:
+  const ReservedPort port_;
   TemporaryFile configuration_;
   PeerProcess process_;
 };
@@ -177,23 +179,20 @@ TEST_F(ProxyPeers, TinyproxyWantsCredentials) {
 TEST_F(ProxyPeers, Microsocks) {
   ScriptedServer plain(answer_all);
   ScriptedServer secure(answer_all, true);
-  const std::uint16_t port = free_port();
-  PeerProcess process(
-      {find_program("microsocks"), "-i", "127.0.0.1", "-p", std::to_string(port), "-u", "me", "-P", "mine"}, port);
-  Client& client = use({.tls = {.ca_file = secure.certificate_file()},
-                        .proxy = by("socks5://me:mine@127.0.0.1:" + std::to_string(port))});
+  const ReservedPort reserved;
+  const std::string port = std::to_string(reserved.port());
+  PeerProcess process({find_program("microsocks"), "-i", "127.0.0.1", "-p", port, "-u", "me", "-P", "mine"},
+                      reserved.port());
+  Client& client =
+      use({.tls = {.ca_file = secure.certificate_file()}, .proxy = by("socks5://me:mine@127.0.0.1:" + port)});
   for (const std::string& url : {plain.url(), secure.url()}) {
     const auto response = client.get(url);
     ASSERT_TRUE(response) << response.error().message() << process.log();
     EXPECT_EQ(response->body, "ok");
   }
   EXPECT_EQ(hooks_.count(EventKind::proxy_connect_done), 2u);
-  std::string gone;
-  {
-    const ScriptedServer closed(answer_all);
-    gone = closed.url();
-  }
-  const auto refused = client.get(gone);
+  const ReservedPort nobody;
+  const auto refused = client.get(nobody.url());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::proxy_refused);
   EXPECT_EQ(hooks_.all<EventKind::proxy_connect_done>().at(2).status, 5) << "connection refused";

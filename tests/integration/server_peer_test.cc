@@ -159,7 +159,7 @@ TEST_F(NginxPeer, AnswersBeforeTheUploadEnds) {
 }
 
 TEST_F(NginxPeer, RefusesAnUploadThatAskedFirst) {
-  Client& client = use();
+  Client& client = use({.expect_continue_timeout = std::chrono::hours(1)});
   const auto response = client.send(Request{.method = "PUT",
                                             .url = nginx_.url("/small/"),
                                             .headers = {{"Expect", "100-continue"}},
@@ -199,16 +199,15 @@ TEST_F(NginxPeer, TlsSessionsAndConnections) {
 }
 
 TEST_F(ServerPeers, HaproxyClosesWhatIsIdle) {
-  const std::uint16_t port = free_port();
+  const ReservedPort port;
   const TemporaryFile configuration(
       "defaults\n  mode http\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\n"
-      "  timeout http-keep-alive 200ms\n  timeout http-request 5s\nfrontend f\n  bind 127.0.0.1:" +
-      std::to_string(port) + "\n  http-request return status 200 content-type text/plain string fine\n");
-  const PeerProcess haproxy({find_program("haproxy"), "-db", "-f", configuration.path()}, port);
+      "  timeout http-keep-alive 2s\n  timeout http-request 5s\nfrontend f\n  bind 127.0.0.1:" +
+      std::to_string(port.port()) + "\n  http-request return status 200 content-type text/plain string fine\n");
+  const PeerProcess haproxy({find_program("haproxy"), "-db", "-f", configuration.path()}, port.port());
   Client& client = use();
-  const std::string url = "http://127.0.0.1:" + std::to_string(port) + "/";
   for (int i = 0; i < 2; ++i) {
-    const auto response = client.get(url);
+    const auto response = client.get(port.url());
     ASSERT_TRUE(response) << response.error().message() << haproxy.log();
     EXPECT_EQ(response->body, "fine");
     ASSERT_TRUE(hooks_.wait_for_count(EventKind::conn_closed, static_cast<std::size_t>(i) + 1)) << "haproxy closes it";
@@ -225,14 +224,16 @@ TEST_F(ServerPeers, HaproxyClosesWhatIsIdle) {
 /// It speaks HTTP/2 only: on a plain port from its first byte, over TLS to whoever asks for it by ALPN.
 class Nghttpd {
  public:
-  explicit Nghttpd(bool tls) : process_(command(tls), port) {}
-  const std::uint16_t port = free_port();
+  explicit Nghttpd(bool tls) : process_(command(tls), port_.port()) {}
+  [[nodiscard]] std::string url(const std::string& scheme) const {
+    return scheme + "://127.0.0.1:" + std::to_string(port_.port()) + "/";
+  }
 
  private:
   std::vector<std::string> command(bool tls) const {
     std::vector<std::string> words = {find_program("nghttpd"), "--address=127.0.0.1", "-d", folder_.path()};
     if (!tls) words.emplace_back("--no-tls");
-    words.push_back(std::to_string(port));
+    words.push_back(std::to_string(port_.port()));
     if (!tls) return words;
     const Identity identity = make_identity();
     words.push_back(folder_.write("key.pem", identity.key));
@@ -240,6 +241,7 @@ class Nghttpd {
     return words;
   }
 
+  const ReservedPort port_;
   TemporaryFolder folder_;
   PeerProcess process_;
 };
@@ -247,13 +249,13 @@ class Nghttpd {
 TEST_F(ServerPeers, NghttpdSpeaksHttp2Only) {
   const Nghttpd plain(false);
   Client& client = use({.tls = {.verify = false}});
-  const auto first = client.get("http://127.0.0.1:" + std::to_string(plain.port) + "/");
+  const auto first = client.get(plain.url("http"));
   ASSERT_FALSE(first);
   EXPECT_EQ(first.error().code, Errc::protocol_error);
   EXPECT_THAT(first.error().message(), HasSubstr("HTTP/1"));
   EXPECT_EQ(close_reason(), CloseReason::protocol_error);
   const Nghttpd secure(true);
-  const auto second = client.get("https://127.0.0.1:" + std::to_string(secure.port) + "/");
+  const auto second = client.get(secure.url("https"));
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::closed_before_response) << "it hangs up on who did not ask for h2";
   EXPECT_EQ(hooks_.all<EventKind::tls_handshake_done>().at(0).alpn, "");

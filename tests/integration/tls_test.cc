@@ -5,6 +5,7 @@
 #include "integration/transport_fixture.h"
 #include "support/certificate.h"
 #include "support/peer_process.h"
+#include "support/reserved_port.h"
 
 namespace conntrace::test {
 namespace {
@@ -34,20 +35,20 @@ class OpensslServer {
                                         "-www",
                                         "-quiet",
                                         "-accept",
-                                        "127.0.0.1:" + std::to_string(port),
+                                        "127.0.0.1:" + std::to_string(port_.port()),
                                         "-cert",
                                         certificate_.path(),
                                         "-key",
                                         key_.path()};
     command.insert(command.end(), more.begin(), more.end());
-    process_.emplace(command, port);
+    process_.emplace(command, port_.port());
   }
-  [[nodiscard]] std::string url() const { return "https://127.0.0.1:" + std::to_string(port) + "/"; }
+  [[nodiscard]] std::string url() const { return "https://127.0.0.1:" + std::to_string(port_.port()) + "/"; }
   [[nodiscard]] const std::string& certificate() const { return certificate_.path(); }
-
-  const std::uint16_t port = free_port();
+  [[nodiscard]] std::uint16_t port() const { return port_.port(); }
 
  private:
+  const ReservedPort port_;
   TemporaryFile certificate_;
   TemporaryFile key_;
   std::optional<PeerProcess> process_;
@@ -99,7 +100,7 @@ TEST_F(Tls, HandshakeSaysWhoThePeerIs) {
   const Identity identity = make_identity("the server", "DNS:localhost,DNS:*.example,IP:127.0.0.1,IP:::1");
   OpensslServer server({}, identity);
   Client& client = use({.tls = {.ca_pem = identity.certificate}});
-  const auto response = client.get(localhost(server.port));
+  const auto response = client.get(localhost(server.port()));
   ASSERT_TRUE(response) << response.error().message();
   const auto tls = handshake();
   EXPECT_EQ(hooks_.all<EventKind::tls_handshake_start>().at(0).server_name, "localhost");
@@ -134,7 +135,7 @@ TEST_F(Tls, CertificateForAnotherName) {
   const Identity identity = make_identity("other", "DNS:other.example");
   OpensslServer server({}, identity);
   Client& client = use({.tls = {.ca_pem = identity.certificate}});
-  const auto result = client.get(localhost(server.port));
+  const auto result = client.get(localhost(server.port()));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().phase, Phase::tls);
   EXPECT_EQ(handshake().verify_code, X509_V_ERR_HOSTNAME_MISMATCH);
@@ -145,7 +146,7 @@ TEST_F(Tls, ServerNameIsSentAndVerifiedInsteadOfTheHost) {
   const Identity identity = make_identity("other", "DNS:other.example");
   OpensslServer server({}, identity);
   Client& client = use({.tls = {.ca_pem = identity.certificate, .server_name = "other.example"}});
-  for (const std::string& url : {localhost(server.port), server.url()}) {
+  for (const std::string& url : {localhost(server.port()), server.url()}) {
     const auto response = client.get(url);
     ASSERT_TRUE(response) << response.error().message();
   }
@@ -240,7 +241,7 @@ TEST_F(Tls, SessionsAreNotResumedForAnotherNameOrWhenTheyAreOff) {
   OpensslServer server({});
   Client& client = use({.tls = {.ca_file = server.certificate()}});
   ASSERT_TRUE(client.get(server.url()));
-  ASSERT_TRUE(client.get(localhost(server.port)));
+  ASSERT_TRUE(client.get(localhost(server.port())));
   EXPECT_FALSE(handshake(1).resumed);
   HookRecorder hooks;
   Client other(std::make_shared<Transport>(

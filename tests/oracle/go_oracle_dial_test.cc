@@ -8,7 +8,7 @@
 #include "oracle/comparison.h"
 #include "support/deaf_listener.h"
 #include "support/namespaces.h"
-#include "support/peer_process.h"
+#include "support/reserved_port.h"
 #include "support/temporary_file.h"
 
 namespace conntrace::test {
@@ -50,9 +50,9 @@ TEST_F(GoOracle, NameFromDns) {
 
 TEST_F(GoOracle, Refused) {
   compare([](Stage& stage) {
-    const std::uint16_t port = free_port();
-    stage.name_port(port);
-    stage.use().get(1, "http://127.0.0.1:" + std::to_string(port) + "/");
+    const ReservedPort nobody;
+    stage.name_port(nobody.port());
+    stage.use().get(1, nobody.url());
   });
 }
 

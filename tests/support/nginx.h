@@ -8,6 +8,7 @@
 
 #include "support/certificate.h"
 #include "support/peer_process.h"
+#include "support/reserved_port.h"
 #include "support/temporary_folder.h"
 
 namespace conntrace::test {
@@ -23,13 +24,13 @@ class Nginx {
     bool session_reused = false;  ///< TLS
   };
 
-  Nginx() : process_({find_program("nginx"), "-p", folder_.path(), "-c", configure(), "-e", "stderr"}, port) {}
+  Nginx() : process_({find_program("nginx"), "-p", folder_.path(), "-c", configure(), "-e", "stderr"}, port_.port()) {}
 
   [[nodiscard]] std::string url(const std::string& path) const {
-    return "http://127.0.0.1:" + std::to_string(port) + path;
+    return "http://127.0.0.1:" + std::to_string(port_.port()) + path;
   }
   [[nodiscard]] std::string secure_url(const std::string& path) const {
-    return "https://localhost:" + std::to_string(tls_port) + path;
+    return "https://localhost:" + std::to_string(tls_port_.port()) + path;
   }
   [[nodiscard]] std::string certificate_file() const { return folder_.path() + "/certificate.pem"; }
   [[nodiscard]] std::string log() const { return process_.log() + folder_.read("access.log"); }
@@ -45,9 +46,6 @@ class Nginx {
     }
     return visits;
   }
-
-  const std::uint16_t port = free_port();
-  const std::uint16_t tls_port = free_port();
 
  private:
   std::string configure() const {
@@ -70,11 +68,11 @@ class Nginx {
                                            "/certificate.pem;\n  ssl_certificate_key " + at +
                                            "/key.pem;\n  ssl_session_cache shared:tests:1m;\n  gzip_types text/plain;\n"
                                            "  default_type text/plain;\n  server {\n    listen 127.0.0.1:" +
-                                           std::to_string(port) + ";\n    listen 127.0.0.1:" +
-                                           std::to_string(tls_port) + " ssl;\n    root " + at + ";\n" + R"(
+                                           std::to_string(port_.port()) + ";\n    listen 127.0.0.1:" +
+                                           std::to_string(tls_port_.port()) + " ssl;\n    root " + at + ";\n" + R"(
     location / { return 200 "fine\n"; }
     location /few/ { keepalive_requests 3; return 200 "few\n"; }
-    location /brief/ { keepalive_timeout 300ms; return 200 "brief\n"; }
+    location /brief/ { keepalive_timeout 2s; return 200 "brief\n"; }
     location /announced/ { keepalive_timeout 60s 2s; return 200 "announced\n"; }
     location /never/ { keepalive_timeout 0; return 200 "never\n"; }
     location /large.txt { gzip on; }
@@ -86,6 +84,8 @@ class Nginx {
 )");
   }
 
+  const ReservedPort port_;
+  const ReservedPort tls_port_;
   TemporaryFolder folder_;
   PeerProcess process_;
 };

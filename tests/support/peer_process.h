@@ -11,9 +11,6 @@
 
 namespace conntrace::test {
 
-/// A port of 127.0.0.1 that was free a moment ago.
-[[nodiscard]] std::uint16_t free_port();
-
 /// Where the program is (PATH, /usr/sbin and /sbin); empty: it is not installed.
 [[nodiscard]] std::string find_program(const std::string& name);
 
