@@ -32,6 +32,8 @@ class DemoServers {
   [[nodiscard]] std::string origin(const std::string& path) const { return url(name_, port_, path); }
   /// The server that soon closes idle connections.
   [[nodiscard]] std::string impatient(const std::string& path) const { return url(name_, impatient_port_, path); }
+  /// Its host:port.
+  [[nodiscard]] std::string impatient_host() const { return name_ + ":" + std::to_string(impatient_port_); }
   [[nodiscard]] std::string nobody() const { return url("127.0.0.1", refused_port_, "/"); }
   [[nodiscard]] std::string unknown_name() const { return "http://nowhere.invalid/"; }
   /// Whether names are asked of our own responder; otherwise of what the machine is configured for.

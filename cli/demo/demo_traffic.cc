@@ -58,6 +58,7 @@ Failure missed(const char* what) { return Failure(make_error(Errc::timeout, std:
 Result<Situations> make_demo_traffic(const DemoServers& servers, const ClientTrace& recorder) {
   Progress progress;
   TransportOptions options{.max_conns_per_host = 2, .idle_conn_timeout = kIdleConnTimeout};
+  options.hosts[servers.impatient_host()].idle_conn_timeout = std::chrono::nanoseconds{};  // the server shall be first
   options.trace = std::make_shared<const ClientTrace>(compose(recorder, progress.trace()));
   Client client(std::make_shared<Transport>(options), {.timeout = kPatience});
   Situations shown = {{
@@ -80,10 +81,19 @@ Result<Situations> make_demo_traffic(const DemoServers& servers, const ClientTra
   std::this_thread::sleep_for(kPause);  // so that there is an idle time to show
   shown[1].request = get(servers.origin("/hello"));
 
-  // Two requests take both connections, the third has to wait for one of them. They are looked at in this order.
-  auto slow = client.send_async({.url = servers.origin("/delay?ms=120")});
-  auto slower = client.send_async({.url = servers.origin("/delay?ms=160")});
-  auto queued = client.send_async({.url = servers.origin("/hello")});
+  // Two requests take both connections, the third has to wait for one of them. They are looked at in this order, and
+  // all at once: what is sent on the transport's thread starts when this task has ended.
+  std::future<Result<Response>> slow;
+  std::future<Result<Response>> slower;
+  std::future<Result<Response>> queued;
+  std::promise<void> sent;
+  client.transport().run_after({}, [&](bool) {
+    slow = client.send_async({.url = servers.origin("/delay?ms=120")});
+    slower = client.send_async({.url = servers.origin("/delay?ms=160")});
+    queued = client.send_async({.url = servers.origin("/hello")});
+    sent.set_value();
+  });
+  sent.get_future().wait();
   for (auto* pending : {&slow, &slower, &queued}) {
     auto response = pending->get();
     if (!response) return Failure(std::move(response).error());
