@@ -17,7 +17,6 @@ namespace conntrace::example {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr MonoTime kLinger = milliseconds(1000);      // for the client's FIN, RFC 9112 section 9.6
 constexpr MonoTime kAcceptPause = milliseconds(100);  // when descriptors run out
 constexpr int kSendTimeoutMs = 5000;
 
@@ -342,7 +341,7 @@ void OriginFront::end(Connection& connection, bool reset) {
   if (after == TCP_CLOSE) by = EndedBy::unknown;    // both FINs have come and gone
   note_end(connection, by, /*reset=*/false);
   connection.state = State::lingering;
-  set_deadline(connection, mono_now() + kLinger);
+  set_deadline(connection, mono_now() + options_.linger);
 }
 
 /// The first end counts.

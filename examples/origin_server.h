@@ -18,6 +18,7 @@ struct OriginOptions {
   std::size_t workers = 4;                             ///< requests handled at one time
   std::size_t max_queue = 1024;                        ///< requests that wait for a worker; beyond it 503
   std::chrono::milliseconds idle_timeout{};            ///< an idle connection is closed after this; 0: never
+  std::chrono::milliseconds linger{1000};              ///< after our FIN, for the client's (RFC 9112 section 9.6)
   std::uint64_t max_requests_per_conn = 0;             ///< the last response says Connection: close; 0: no limit
 };
 

@@ -188,15 +188,17 @@ class Comparison {
     }
   }
 
-  /// After "Connection: close" both sides close, and their FINs may cross: then each was first at its own end. The
-  /// kernel shows that by both ends of the connection; without it this cannot be told from a lie, so only that reason
-  /// may.
+  /// After "Connection: close", said by either, both sides close, and their FINs may cross: then each was first at its
+  /// own end. The kernel shows that by both ends of the connection; without it this cannot be told from a lie, so only
+  /// those reasons may.
   bool crossed(const ConnectionTimeline& timeline, const OriginConnection& server) const {
     if (server.ended_by != EndedBy::server || server.reset) return false;
     if (kernel_)
       return fin_first_.contains({server.peer_port, server.local_port}) &&
              fin_first_.contains({server.local_port, server.peer_port});
-    return timeline.closed->by == ClosedBy::local && timeline.closed->reason == CloseReason::connection_close_response;
+    return timeline.closed->by == ClosedBy::local &&
+           (timeline.closed->reason == CloseReason::connection_close_response ||
+            timeline.closed->reason == CloseReason::connection_close_request);
   }
 
   static bool has_finding(const ConnectionTimeline& timeline, FindingCode code) {

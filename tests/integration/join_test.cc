@@ -62,7 +62,8 @@ TEST(Join, HookTimelinesEqualWhatClientServersAndSockDiagSaid) {
 
 /// What lets a connection have carried one request more than its server has read.
 TEST(Join, TheServerSaysWhatCameAfterItsFin) {
-  const auto origin = example::OriginServer::start({.idle_timeout = std::chrono::milliseconds(10)});
+  const auto origin =
+      example::OriginServer::start({.idle_timeout = std::chrono::milliseconds(10), .linger = testing::kDeadline});
   ASSERT_TRUE(origin) << origin.error().message();
   const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_in address{.sin_family = AF_INET,
