@@ -96,9 +96,4 @@ bool FakeClock::wait_until_idle(std::size_t threads) {
   return changed_.wait_for(lock, kDeadline, [&] { return count() >= threads; });
 }
 
-bool FakeClock::wait_until(const std::function<bool()>& condition) {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kDeadline, condition);
-}
-
 }  // namespace conntrace::testing

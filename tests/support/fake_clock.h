@@ -3,7 +3,6 @@
 
 #include <condition_variable>
 #include <cstddef>
-#include <functional>
 #include <list>
 #include <mutex>
 
@@ -34,8 +33,6 @@ class FakeClock final : public Clock {
   [[nodiscard]] std::size_t waiting() const;
   /// Blocking: until at least `threads` wait. False: they did not within kDeadline of real time.
   [[nodiscard]] bool wait_until_idle(std::size_t threads);
-  /// Blocking: until `condition` holds, looked at whenever a thread begins or ends to wait. It must not use the clock.
-  [[nodiscard]] bool wait_until(const std::function<bool()>& condition);
 
  private:
   class FakeCondition;

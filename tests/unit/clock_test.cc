@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/deadline.h"
 #include "support/fake_clock.h"
 
 namespace conntrace {
@@ -99,7 +100,7 @@ TEST(FakeClock, WhoWasNotifiedNoLongerWaits) {
       condition->notify_one();
       EXPECT_EQ(clock.waiting(), 1u) << "it woke another";
     }
-    EXPECT_TRUE(clock.wait_until([&] { return served == 2; }));
+    EXPECT_TRUE(testing::eventually([&] { return served == 2; }));
     const std::lock_guard lock(mutex);
     tickets = 1;
     condition->notify_all();
