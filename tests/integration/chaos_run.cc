@@ -64,6 +64,12 @@ class ChaosSource : public BodySource {
   std::function<void()> wake_;
 };
 
+bool refuses(const ChaosAllows& allows, const Result<Response>& result) {
+  if (result) return false;
+  return (allows.queue_full && result.error().code == Errc::queue_full) ||
+         (allows.acquire_timeout && result.error().code == Errc::acquire_timeout);
+}
+
 }  // namespace
 
 /// One request while it is under way.
@@ -191,6 +197,7 @@ void ChaosSender::finish(Errand& errand, Result<Response> result) {
     complaint = errand.plan.describe() + ": its body was closed " + std::to_string(errand.source->closes) + " times";
   }
   if (errand.outcome.result) ++succeeded_;
+  if (refuses(allows_, errand.outcome.result)) ++refused_;
   ++ended_;
   const std::lock_guard lock(mutex_);
   --under_way_;

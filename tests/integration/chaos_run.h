@@ -36,6 +36,8 @@ class ChaosSender {
   void wait();
   [[nodiscard]] std::uint64_t ended() const { return ended_; }
   [[nodiscard]] std::uint64_t succeeded() const { return succeeded_; }
+  /// Ended by a limit that `allows` permits to.
+  [[nodiscard]] std::uint64_t refused() const { return refused_; }
   /// Empty, or the first requests that ended as they cannot have, a line each.
   [[nodiscard]] std::string complaints() const;
 
@@ -51,6 +53,7 @@ class ChaosSender {
   const ChaosAllows allows_;
   std::atomic<std::uint64_t> ended_ = 0;
   std::atomic<std::uint64_t> succeeded_ = 0;
+  std::atomic<std::uint64_t> refused_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable fewer_;
   std::uint64_t under_way_ = 0;

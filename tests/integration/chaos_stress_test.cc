@@ -102,7 +102,7 @@ class ChaosTest : public ::testing::Test {
 
   static TransportOptions with_patience(TransportOptions options) {
     // Short, so that what hangs on purpose is over soon; but no good dial may take that long.
-    options.dial_timeout = options.tls_handshake_timeout = kSanitized ? milliseconds(5000) : milliseconds(1000);
+    options.dial_timeout = options.tls_handshake_timeout = milliseconds(5000);
     options.expect_continue_timeout = milliseconds(3);
     options.body_held_threshold = milliseconds(1);
     options.drain_timeout = milliseconds(5);
@@ -153,6 +153,7 @@ TEST_P(ChaosStress, Balances) {
   const std::size_t descriptors = open_descriptors();
   HookBalance books;
   std::uint64_t succeeded = 0;
+  std::uint64_t refused = 0;
   {
     const HostileServer plain;
     std::optional<HostileServer> tls;
@@ -188,6 +189,7 @@ TEST_P(ChaosStress, Balances) {
     EXPECT_EQ(sender.complaints(), "");
     EXPECT_EQ(sender.ended(), requests);
     succeeded = sender.succeeded();
+    refused = sender.refused();
     transport->close_idle_connections();
     // Dials that nobody waits for, and bodies that nobody reads, end by their own timeouts.
     EXPECT_TRUE(testing::eventually([&] { return transport->pool_snapshot().open == 0; }));
@@ -202,9 +204,10 @@ TEST_P(ChaosStress, Balances) {
   }
   EXPECT_EQ(books.complaints(), "");
   EXPECT_EQ(open_descriptors(), descriptors);
-  EXPECT_GT(succeeded, requests / 4) << "a run in which hardly anything succeeds tests little";
-  std::cout << chaos.name << ": " << requests << " requests, " << succeeded << " succeeded; " << books.summary()
-            << std::endl;
+  // How many a limit refuses depends on the machine's speed.
+  EXPECT_GT(succeeded, (requests - refused) / 4) << "a run in which hardly anything succeeds tests little";
+  std::cout << chaos.name << ": " << requests << " requests, " << succeeded << " succeeded, " << refused << " refused; "
+            << books.summary() << std::endl;
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ChaosStress, ::testing::ValuesIn(cases()),

@@ -246,12 +246,13 @@ TEST_F(ClientTest, RateLimiterSpacesRequestsOfOneHost) {
   const auto limiter =
       std::make_shared<KeyedRateLimiter>(KeyedRateLimiterOptions{.each = {.per_second = 100, .burst = 1}});
   Client& client = use_client({.rate_limiter_per_host = limiter});
+  const auto before = static_cast<std::uint64_t>(mono_now().count());
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(client.get(site.url("/")));
   std::vector<std::uint64_t> at;
   for (const Event& event : hooks_.events()) {
     if (event.kind() == EventKind::request_start) at.push_back(event.header.mono_ns);
   }
-  EXPECT_GE(at.back() - at.front(), 29'000'000u);
+  EXPECT_GE(at.back() - before, 29'000'000u);
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ TEST_F(DescriptorPressure, AWaitingRequestTakesAConnectionOfItsHostThatComesBack
 TEST_F(DescriptorPressure, AWaitingRequestIsNotServedAfterItsDeadline) {
   Client& client = use();
   const FewDescriptors none(0);
-  const auto result = client.send(Request{.url = a_.url(), .timeout = milliseconds(150)});
+  const auto result = client.send(Request{.url = a_.url(), .timeout = milliseconds(50)});
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, make_error_code(Errc::timeout));
   EXPECT_EQ(result.error().phase, Phase::blocked);

@@ -109,7 +109,7 @@ TEST_F(HookSequence, BodyWaitsForContinue) {
     peer.respond();
     peer.read_to_end();
   });
-  Client& client = use();
+  Client& client = use({.expect_continue_timeout = std::chrono::hours(1)});
   ASSERT_TRUE(client.send(
       Request{.method = "POST", .url = server.url(), .headers = {{"Expect", "100-continue"}}, .body = "body"}));
   EXPECT_EQ(hooks_.sequence(1), kStart + kDial +

@@ -211,10 +211,10 @@ TEST_F(Proxies, CancellingAHangingConnectIsSeenByTheProxyOnceNobodyWaits) {
   });
   Client& client = use({.proxy = by(proxy.url()), .proxy_connect_timeout = milliseconds(200)});
   std::stop_source stop;
-  auto result = client.send_async(Request{.url = "https://one.invalid/", .stop = stop.get_token()});
-  ASSERT_TRUE(hooks_.wait_for_count(EventKind::proxy_connect_start, 1));
-  stop.request_stop();
-  expect_failure(result.get(), Errc::cancelled, Phase::proxy);
+  auto trace = std::make_shared<ClientTrace>();
+  trace->proxy_connect_start = [&](const HookContext&, const ProxyConnectStartInfo&) { stop.request_stop(); };
+  expect_failure(client.send(Request{.url = "https://one.invalid/", .stop = stop.get_token(), .trace = trace}),
+                 Errc::cancelled, Phase::proxy);
   EXPECT_EQ(ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
   // A dial outlives its request; what happens to it is told to the transport's trace alone.
   ASSERT_TRUE(hooks_.wait_for_count(EventKind::dial_done, 1));

@@ -9,30 +9,40 @@
 namespace conntrace::test {
 namespace {
 
-class Races : public TransportTest {
- protected:
-  /// Holds the transport's thread up, before it looks at what was asked of it, until `meanwhile` has run on this one.
-  void while_it_stands_still(const std::function<void()>& meanwhile) {
-    std::promise<void> standing;
-    std::promise<void> go_on;
-    std::promise<void> moving;
-    transport_->run_after({}, [&](bool) {
-      standing.set_value();
-      go_on.get_future().wait();
-      moving.set_value();
+/// Holds the transport's thread up, before it looks at what was asked of it.
+class Standstill {
+ public:
+  /// From now on, until during() ends. Any thread, hooks too.
+  void begin(Transport& transport) {
+    transport.run_after({}, [this](bool) {
+      standing_.set_value();
+      go_on_.get_future().wait();
+      moving_.set_value();
     });
-    standing.get_future().wait();
-    meanwhile();
-    go_on.set_value();
-    moving.get_future().wait();
   }
+  /// Runs this when it stands still, and lets it go then.
+  void during(const std::function<void()>& meanwhile) {
+    standing_.get_future().wait();
+    meanwhile();
+    go_on_.set_value();
+    moving_.get_future().wait();
+  }
+
+ private:
+  std::promise<void> standing_;
+  std::promise<void> go_on_;
+  std::promise<void> moving_;
 };
+
+class Races : public TransportTest {};
 
 TEST_F(Races, CancelRightAfterSend) {
   ScriptedServer silent([](Peer& peer, int) { peer.read_to_end(); });
   Client& client = use();
   std::promise<Result<Response>> done;
-  while_it_stands_still([&] {
+  Standstill standstill;
+  standstill.begin(*transport_);
+  standstill.during([&] {
     const RequestId id =
         client.send(Request{.url = silent.url()}, [&](Result<Response> result) { done.set_value(std::move(result)); });
     transport_->cancel(id);
@@ -53,10 +63,16 @@ TEST_F(Races, PauseThatIsCancelledWhenItsTimeIsOver) {
                                  RetryOptions{.attempts = 2, .delay = kPause, .delay_type = fixed_delay})});
   std::stop_source stop;
   std::atomic<int> completions = 0;
-  client.send(Request{.url = server.url(), .stop = stop.get_token()}, [&](const Result<Response>&) { ++completions; });
-  ASSERT_TRUE(hooks_.wait_for_count(EventKind::request_done, 1));
+  // Asked for before the pause, so the pause cannot be over before it stands still.
+  Standstill standstill;
+  auto trace = std::make_shared<ClientTrace>();
+  trace->request_done = [&, first = true](const HookContext&, const RequestDoneInfo&) mutable {
+    if (std::exchange(first, false)) standstill.begin(*transport_);
+  };
+  client.send(Request{.url = server.url(), .stop = stop.get_token(), .trace = trace},
+              [&](const Result<Response>&) { ++completions; });
   // Both the stop and the end of the pause are due when it moves again, the stop first.
-  while_it_stands_still([&] {
+  standstill.during([&] {
     stop.request_stop();
     std::this_thread::sleep_for(2 * kPause);
   });

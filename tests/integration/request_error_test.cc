@@ -7,6 +7,7 @@
 #include <latch>
 
 #include "integration/transport_fixture.h"
+#include "support/reserved_port.h"
 
 namespace conntrace::test {
 namespace {
@@ -15,11 +16,6 @@ using std::chrono::milliseconds;
 
 class RequestErrors : public TransportTest {
  protected:
-  /// A port that refuses: it was bound a moment ago and nobody listens.
-  [[nodiscard]] static std::string refusing_url() {
-    const ScriptedServer gone(answer_all);
-    return gone.url();
-  }
   void expect_failure(const Result<Response>& result, std::error_condition code, Phase phase) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, code) << result.error().message();
@@ -29,8 +25,9 @@ class RequestErrors : public TransportTest {
 };
 
 TEST_F(RequestErrors, Refused) {
+  const ReservedPort nobody;
   Client& client = use();
-  expect_failure(client.get(refusing_url()), std::errc::connection_refused, Phase::connect);
+  expect_failure(client.get(nobody.url()), std::errc::connection_refused, Phase::connect);
   EXPECT_EQ(hooks_.sequence(1),
             "request_start get_conn why_new connect_start connect_done dial_done get_conn_failed request_done");
   EXPECT_EQ(hooks_.all<EventKind::connect_done>().at(0).error_number, ECONNREFUSED);
@@ -119,8 +116,12 @@ TEST_F(RequestErrors, BodyTooLarge) {
 }
 
 TEST_F(RequestErrors, TimeoutWhileWaitingForTheResponse) {
-  ScriptedServer server([](Peer& peer, int) { peer.read_to_end(); });
+  ScriptedServer server([](Peer& peer, int) {
+    if (peer.read_head()) peer.respond();
+    peer.read_to_end();
+  });
   Client& client = use();
+  ASSERT_TRUE(client.get(server.url())) << "so that there is a connection: a dial might take as long as the timeout";
   expect_failure(client.send(Request{.url = server.url(), .timeout = milliseconds(50)}), std::errc::timed_out,
                  Phase::wait);
   EXPECT_EQ(close_reason(), CloseReason::request_timeout);
@@ -171,10 +172,11 @@ TEST_F(RequestErrors, DialTimeout) {
 }
 
 TEST_F(RequestErrors, CancelledBeforeItBegins) {
+  const ReservedPort nobody;
   Client& client = use();
   std::stop_source stop;
   stop.request_stop();
-  expect_failure(client.send(Request{.url = refusing_url(), .stop = stop.get_token()}), condition(Errc::cancelled),
+  expect_failure(client.send(Request{.url = nobody.url(), .stop = stop.get_token()}), condition(Errc::cancelled),
                  Phase::none);
   EXPECT_EQ(hooks_.count(EventKind::why_new), 0u);
 }

@@ -53,12 +53,14 @@ TEST_F(GoOracle, Continue) {
   compare([&](Stage& stage) {
     Gate go_on;
     Gate read;
+    Gate answer;
     const Served server(stage, [&](Peer& peer, int) {
       if (!peer.read_head()) return;
       go_on.wait();
       peer.write("HTTP/1.1 100 Continue\r\n\r\n");
       read.wait();
       (void)peer.read_bytes(body.size());
+      answer.wait();  // Go's body may be read before it calls WroteRequest
       peer.respond();
       answer_all(peer, 0);
     });
@@ -69,6 +71,8 @@ TEST_F(GoOracle, Continue) {
     go_on.open();
     client.await(1, "got_1xx_response");
     read.open();
+    client.await(1, "wrote_request");
+    answer.open();
     client.await_done(1);
     client.get(2, server.url());
   });

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "record/every_hook.h"
+#include "support/deadline.h"
 
 namespace conntrace::test {
 namespace {
@@ -64,7 +65,7 @@ std::vector<Event> HookRecorder::events() const {
 
 bool HookRecorder::wait_for(const std::function<bool(const std::vector<Event>&)>& enough) const {
   std::unique_lock lock(mutex_);
-  return grown_.wait_for(lock, std::chrono::seconds(10), [&] { return enough(events_); });
+  return grown_.wait_for(lock, testing::kDeadline, [&] { return enough(events_); });
 }
 
 bool HookRecorder::wait_for_count(EventKind kind, std::size_t count) const {

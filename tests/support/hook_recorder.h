@@ -26,7 +26,7 @@ class HookRecorder {
   void in_each_hook(std::function<void()> call) { in_each_hook_ = std::move(call); }
 
   [[nodiscard]] std::vector<Event> events() const;
-  /// Waits until `enough` says so of what has been recorded; false after ten seconds.
+  /// Waits until `enough` says so of what has been recorded; false after kDeadline.
   [[nodiscard]] bool wait_for(const std::function<bool(const std::vector<Event>&)>& enough) const;
   [[nodiscard]] bool wait_for_count(EventKind kind, std::size_t count) const;
   /// The kinds of one request's (or, with 0, of no request's) calls, joined by blanks.
