@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -298,6 +299,9 @@ class Watch(Temporary):
             text=True,
             **options,
         )
+        patience = threading.Timer(PATIENCE, process.kill)  # which ends whatever waits for its output
+        patience.start()
+        self.addCleanup(patience.cancel)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
@@ -349,12 +353,17 @@ class Watch(Temporary):
             lines.append(line)
         return lines
 
+    def rest_of(self, watch):
+        """What else came, and what it said. communicate() would lose what readline() has read ahead."""
+        rest, said = watch.stdout.read(), watch.stderr.read()
+        self.assertEqual(watch.wait(), 0, said)
+        return rest, said
+
     def watch_until(self, watch, enough):
         """Reads timelines until one is enough, ends the watch, and returns all that came and what it said."""
         lines = self.read_until(watch, enough)
         watch.send_signal(signal.SIGINT)
-        rest, said = watch.communicate(timeout=PATIENCE)
-        self.assertEqual(watch.returncode, 0, said)
+        rest, said = self.rest_of(watch)
         return timelines("".join(lines) + rest), said
 
     def live_requests(self, *arguments):
@@ -411,10 +420,10 @@ class Watch(Temporary):
 
             for command in (["curl", "-s", server.url()], ["/usr/bin/python3", "-c", python, server.url()]):
                 # The connection may end after the command: the shell stays until its timeline has come.
-                watch = self.start("--json", "--", "sh", "-c", '"$@" && read -r _', "sh", *command, stdin=subprocess.PIPE)
+                watch = self.start("--json", "--", "sh", "-c", '"$@" && cat', "sh", *command, stdin=subprocess.PIPE)
                 lines = self.read_until(watch, is_ours)
-                rest, said = watch.communicate("\n", timeout=PATIENCE)
-                self.assertEqual(watch.returncode, 0, said)
+                watch.stdin.close()
+                rest, _ = self.rest_of(watch)
                 seen = timelines("".join(lines) + rest)
                 connections = [c for c in seen if is_ours(c) and c["direction"] == "outgoing"]
                 self.assertEqual(len(connections), 1, seen)
