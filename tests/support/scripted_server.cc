@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
@@ -36,7 +37,11 @@ Peer::~Peer() {
 
 std::size_t Peer::receive(char* data, std::size_t size) {
   if (!fd_.valid()) return 0;
-  const ssize_t got = tls_ != nullptr ? SSL_read(tls_, data, static_cast<int>(size)) : recv(fd_.get(), data, size, 0);
+  ssize_t got = -1;
+  do {  // with a limit it ends by EINTR when the process was stopped and goes on
+    errno = 0;
+    got = tls_ != nullptr ? SSL_read(tls_, data, static_cast<int>(size)) : recv(fd_.get(), data, size, 0);
+  } while (got < 0 && errno == EINTR);
   return got > 0 ? static_cast<std::size_t>(got) : 0;
 }
 
