@@ -8,6 +8,7 @@
 
 #include "integration/transport_fixture.h"
 #include "support/reserved_port.h"
+#include "support/server_process.h"
 
 namespace conntrace::test {
 namespace {
@@ -233,7 +234,8 @@ TEST_F(RequestErrors, LargeBodyArrivesWhole) {
 }
 
 TEST_F(RequestErrors, NoDescriptorLeftAndNobodyWhoFreesOne) {
-  ScriptedServer server(answer_all);
+  // A process of its own: a thread of this one that waits in accept() has a descriptor, or wants one.
+  const ServerProcess server;
   Client& client = use({.dial_timeout = std::chrono::milliseconds(250)});
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
