@@ -43,7 +43,7 @@ constexpr std::size_t kHookRows = 0
     CONNTRACE_EVENTS(CONNTRACE_ROW)
 #undef CONNTRACE_ROW
     ;
-static_assert(sizeof(ClientTrace) == kHookRows * sizeof(std::function<void()>),
+static_assert(sizeof(ClientTrace) == kHookRows * sizeof(std::function<void()>) + sizeof(ClientTrace::listening),
               "a hook without a row, or a row without");
 
 #define CONNTRACE_CHECK_HOOK(name, payload) \

@@ -11,7 +11,7 @@ namespace conntrace {
 
 /// A trace whose hooks, all but those of the kinds `left_out`, call hear.operator()<kind>(context, info).
 template <EventKind... left_out, class Hear>
-[[nodiscard]] std::shared_ptr<const ClientTrace> every_hook(const Hear& hear) {
+[[nodiscard]] std::shared_ptr<ClientTrace> every_hook(const Hear& hear) {
   auto trace = std::make_shared<ClientTrace>();
   const auto set =
       [&hear]<EventKind kind, class Result>(std::function<Result(const HookContext&, const PayloadOf<kind>&)>& hook) {

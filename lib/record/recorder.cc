@@ -22,7 +22,7 @@ class Recorder::Impl {
     for (Stream& stream : streams_) end(stream);
   }
 
-  [[nodiscard]] bool recording() const { return recording_.load(std::memory_order_relaxed); }
+  [[nodiscard]] const std::atomic<bool>& recording() const { return recording_; }
 
   template <EventKind kind>
   void record(const HookContext& context, const PayloadOf<kind>& info) {
@@ -134,7 +134,7 @@ namespace {
 
 /// Headers are not recorded.
 template <class Write>
-std::shared_ptr<const ClientTrace> make_trace(const Write& write) {
+std::shared_ptr<ClientTrace> make_trace(const Write& write) {
   return every_hook<EventKind::wrote_header_field>(write);
 }
 
@@ -144,9 +144,11 @@ Recorder::Recorder() : impl_(std::make_shared<Impl>()) {}
 Recorder::~Recorder() = default;
 
 std::shared_ptr<const ClientTrace> Recorder::trace() {
-  return make_trace([impl = impl_]<EventKind kind>(const HookContext& context, const PayloadOf<kind>& info) {
-    if (impl->recording()) impl->record<kind>(context, info);
+  auto trace = make_trace([impl = impl_]<EventKind kind>(const HookContext& context, const PayloadOf<kind>& info) {
+    if (impl->recording().load(std::memory_order_relaxed)) impl->record<kind>(context, info);
   });
+  trace->listening = {impl_, &impl_->recording()};
+  return trace;
 }
 
 std::shared_ptr<const ClientTrace> Recorder::trace_to(std::shared_ptr<Sink> sink) {

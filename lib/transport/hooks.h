@@ -18,8 +18,8 @@ class Hooks {
   /// `context` and `make` are called only if somebody listens.
   template <auto hook, class MakeContext, class MakeInfo>
   void fire(const ClientTrace* own, MakeContext&& context, MakeInfo&& make) {
-    const bool here = own != nullptr && own->*hook;
-    const bool wide = wide_ != nullptr && (*wide_).*hook;
+    const bool here = listens(own) && own->*hook;
+    const bool wide = listens(wide_.get()) && (*wide_).*hook;
     if (!here && !wide) return;
     const HookContext where = context();
     const auto info = make();
@@ -33,7 +33,7 @@ class Hooks {
                                              const Got1xxResponseInfo& info) {
     std::error_code first;
     for (const ClientTrace* trace : {own, wide_.get()}) {
-      if (trace == nullptr || !trace->got_1xx_response) continue;
+      if (!listens(trace) || !trace->got_1xx_response) continue;
       guard([&] {
         const std::error_code error = trace->got_1xx_response(context(), info);
         if (!first) first = error;
@@ -43,7 +43,7 @@ class Hooks {
   }
 
   /// Whether anybody may listen to a request with this trace of its own.
-  [[nodiscard]] bool heard_by(const ClientTrace* own) const { return own != nullptr || wide_ != nullptr; }
+  [[nodiscard]] bool heard_by(const ClientTrace* own) const { return listens(own) || listens(wide_.get()); }
 
   template <class Call>
   void guard(Call&& call) noexcept {
@@ -58,6 +58,10 @@ class Hooks {
   [[nodiscard]] std::uint64_t exceptions() const noexcept { return exceptions_.load(std::memory_order_relaxed); }
 
  private:
+  [[nodiscard]] static bool listens(const ClientTrace* trace) {
+    return trace != nullptr && (trace->listening == nullptr || trace->listening->load(std::memory_order_relaxed));
+  }
+
   std::shared_ptr<const ClientTrace> wide_;
   std::atomic<std::uint64_t> exceptions_ = 0;
 };

@@ -2,7 +2,9 @@
 // Exact sequences of hooks, as section 1.2 of the notes on Go's httptrace has them, with ours in their places.
 #include <sys/socket.h>
 
+#include <atomic>
 #include <latch>
+#include <memory>
 
 #include "integration/transport_fixture.h"
 
@@ -35,6 +37,23 @@ TEST_F(HookSequence, FreshRequestThenAReusedOne) {
   EXPECT_EQ(got[0].local, got[1].local);
   EXPECT_EQ(got[1].remote, "127.0.0.1:" + std::to_string(server.port()));
   EXPECT_EQ(server.connections(), 1);
+}
+
+TEST_F(HookSequence, TraceThatNobodyListensToIsNotCalled) {
+  ScriptedServer server(answer_all);
+  Client& client = use();
+  const auto listening = std::make_shared<std::atomic<bool>>(false);
+  std::atomic<int> calls = 0;
+  auto trace = std::make_shared<ClientTrace>();
+  trace->request_start = [&](const HookContext&, const RequestStartInfo&) { ++calls; };
+  trace->request_done = [&](const HookContext&, const RequestDoneInfo&) { ++calls; };
+  trace->listening = listening;
+  ASSERT_TRUE(client.send(Request{.url = server.url(), .trace = trace}));
+  EXPECT_EQ(calls, 0);
+  *listening = true;
+  ASSERT_TRUE(client.send(Request{.url = server.url(), .trace = trace}));
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(hooks_.all<EventKind::request_done>().size(), 2u) << "the transport's own trace hears both";
 }
 
 TEST_F(HookSequence, NameIsResolvedBeforeTheDial) {

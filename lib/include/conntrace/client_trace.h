@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <system_error>
 
 #include "conntrace/clock.h"
@@ -126,10 +128,14 @@ struct ClientTrace {
   Hook<LiveRequestInfo> live_request;
   /// For each open connection, when a reader asks (Tap). Transport-wide traces only.
   Hook<LiveConnectionInfo> live_connection;
+
+  /// While it is false nobody listens, and hooks need not be called (they may be); null: somebody always may. For what
+  /// is there in case somebody comes, such as a Tap: until then its hooks cost next to nothing.
+  std::shared_ptr<const std::atomic<bool>> listening;
 };
 
 /// A trace that calls `newer`'s hooks, then `older`'s. Neither operand changes. got_1xx_response returns the first
-/// error.
+/// error. `listening` is null: each of them decides by itself.
 [[nodiscard]] ClientTrace compose(const ClientTrace& newer, const ClientTrace& older);
 
 }  // namespace conntrace
