@@ -36,14 +36,18 @@ void Connection::on_io(std::uint32_t epoll_events) {
     constexpr std::uint32_t kEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
     if ((epoll_events & EPOLLOUT) != 0 && unsent()) write_more();
     if (request_ != nullptr && (epoll_events & (EPOLLIN | kEnd)) != 0) read_more((epoll_events & kEnd) != 0);
-    if (request_ != nullptr && exchange_.continue_came) send_body_now();
-    if (request_ != nullptr && exchange_.tunnel && unsent() && !exchange_.source_waits) write_more();
+    send_what_reading_allowed();
   } else if (const auto verdict = idle_verdict()) {
     engine_.peer_closed(*this, *verdict);
   }
 }
 
 std::optional<CloseReason> Connection::idle_verdict() {
+  if (!idle_verdict_) idle_verdict_ = look_at_idle();
+  return idle_verdict_;
+}
+
+std::optional<CloseReason> Connection::look_at_idle() {
   std::array<char, 12> bytes;
   const IoResult said = stream_.peek(bytes.data(), bytes.size());
   switch (said.status) {

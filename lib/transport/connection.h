@@ -46,6 +46,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   /// Closes the socket and says so. Nothing but the destructor may follow.
   void close(CloseReason reason, std::optional<MonoTime> idle);
   /// Why an idle connection cannot be used again, by what its socket says now.
+  /// It stays: the kernel says some of it once only.
   [[nodiscard]] std::optional<CloseReason> idle_verdict();
 
   void on_io(std::uint32_t epoll_events) override;
@@ -68,6 +69,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   MonoTime idle_since{};   ///< start of the turn in which it was last put into the pool
 
  private:
+  [[nodiscard]] std::optional<CloseReason> look_at_idle();
+
   // connection_dial.cc
   void enter_dial(Phase phase);
   void connect(const std::vector<std::string>& addresses);
@@ -103,6 +106,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void write_more();
   void wait_for_continue();
   void send_body_now();
+  /// Goes on with what waited for a 100, or for a tunnel.
+  void send_what_reading_allowed();
   void on_written(MonoTime at);
   void on_write_error(int error_number);
   void tell_header_fields(MonoTime at);
@@ -172,6 +177,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   std::uint64_t bytes_received_ = 0;
   int error_number_ = 0;
   bool close_inferred_ = false;
+  std::optional<CloseReason> idle_verdict_;
+  bool reads_on_later_ = false;  ///< Engine::read_on_later() was asked
   // exchange
   RequestState* request_ = nullptr;
   http::Http1Parser parser_;

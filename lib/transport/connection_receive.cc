@@ -21,7 +21,11 @@ void Connection::read_more(bool peer_done) {
   exchange_.peer_done = exchange_.peer_done || peer_done;
   std::string& buffer = engine_.read_buffer;
   for (int reads = 0; !request_->paused; ++reads) {
-    if (reads == kReadsAtOnce) return engine_.read_on_later(id);
+    // What a peer that takes no more has left behind is read to its end: it cannot become more.
+    if (reads >= kReadsAtOnce && !exchange_.write_failed) {
+      if (!std::exchange(reads_on_later_, true)) engine_.read_on_later(id);
+      return;
+    }
     const IoResult got = stream_.receive(buffer.data(), buffer.size());
     if (got.status == IoStatus::again) return;
     if (got.status == IoStatus::end) {
@@ -178,11 +182,18 @@ void Connection::resume_reading() {
 }
 
 void Connection::read_on() {
+  reads_on_later_ = false;
   if (request_ != nullptr) read_more(false);
+  send_what_reading_allowed();
 }
 
 void Connection::abandon_body() {
-  if (request_ != nullptr && !begin_drain()) stop_exchange();
+  if (request_ == nullptr) return;
+  if (begin_drain()) {
+    read_more(false);  // the rest may have come while nobody read
+  } else {
+    stop_exchange();
+  }
 }
 
 void Connection::take_end() {

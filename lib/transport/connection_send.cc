@@ -220,6 +220,11 @@ void Connection::send_body_now() {
   write_more();
 }
 
+void Connection::send_what_reading_allowed() {
+  if (request_ != nullptr && exchange_.continue_came) send_body_now();
+  if (request_ != nullptr && exchange_.tunnel && unsent() && !exchange_.source_waits) write_more();
+}
+
 void Connection::on_written(MonoTime at) {
   tell_written({}, at);
   if (!exchange_.got_byte) request_->enter(Phase::wait, at);

@@ -124,7 +124,7 @@ void Engine::start(std::unique_ptr<RequestState> owned) {
     request.deadline =
         loop.set_timer(request.start + *request.request.timeout, [this, id = request.id] { request_timed_out(id); });
   }
-  look_for_connection(request, request.start);
+  look_for_connection(request, hooks.heard_by(request.request.trace.get()) ? mono_now() : request.start);
 }
 
 void Engine::look_for_connection(RequestState& request, MonoTime now) {

@@ -39,8 +39,10 @@ void Engine::apply(const pool::Deliver& action) {
   RequestState* request = find_request(action.request);
   Connection& connection = *connections_.at(action.connection);
   if (request == nullptr || request->stage != RequestState::Stage::waiting) {
-    // It ended between the decision and now: the connection goes back as it came.
-    pool_.take_back(action.connection, std::nullopt, mono_now(), actions_);
+    // It ended between the decision and now: the connection goes back as it came, unless its peer closed it meanwhile.
+    const bool stale = action.was_idle && connection.idle_verdict();
+    pool_.take_back(action.connection, stale ? std::optional(CloseReason::stale_on_check) : std::nullopt, mono_now(),
+                    actions_);
     return;
   }
   // What came before this turn has been handled; a FIN that arrived during it may not have been seen yet.
@@ -200,6 +202,7 @@ std::vector<HostSnapshot> Engine::host_snapshots() const {
 void Engine::publish(const ClientTrace* only, bool live) {
   const ClientTrace* trace = only != nullptr ? only : hooks.wide().get();
   if (trace == nullptr) return;
+  drain();  // what this turn has decided is done before it is shown
   const MonoTime now = mono_now();
   if (live && trace->live_connection) {
     for (const auto& entry : connections_) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Races that the stress test lost, each made certain: what must come first is waited for, by holding up one side.
+#include <atomic>
 #include <future>
+#include <latch>
 #include <thread>
 
 #include "integration/transport_fixture.h"
@@ -107,6 +109,57 @@ TEST_F(Races, PooledDialThatTheServerClosesIsRetried) {
   EXPECT_FALSE(got[0].reused) << "it carried no request before";
   EXPECT_EQ(closed().reason, CloseReason::server_closed_idle);
   EXPECT_EQ(closed().by, ClosedBy::peer);
+}
+
+// In one turn: the request's connection dies, it is to have an idle one, that one's FIN is read, and it is cancelled.
+TEST_F(Races, FinOfAConnectionThatIsOnItsWayToACancelledRequest) {
+  std::latch both_asked(2);
+  std::atomic<bool> used_closed = false;
+  std::promise<void> both_closed;
+  ScriptedServer server([&](Peer& peer, int) {
+    ASSERT_TRUE(peer.read_head());
+    both_asked.arrive_and_wait();
+    peer.respond();
+    while (!used_closed) {
+      if (!peer.readable(std::chrono::milliseconds(1))) continue;
+      if (!peer.read_head()) return;
+      peer.close();  // the one that the next request came on, first
+      used_closed = true;
+      return;
+    }
+    peer.close();
+    both_closed.set_value();
+  });
+  Client& client = use();
+  auto first = client.send_async(Request{.url = server.url()});
+  ASSERT_TRUE(client.get(server.url()));
+  ASSERT_TRUE(first.get());
+  ASSERT_EQ(transport_->pool_snapshot().idle, 2u);
+  std::stop_source stop;
+  auto trace = std::make_shared<ClientTrace>();
+  trace->wrote_request = [&](const HookContext&, const WroteRequestInfo&) { both_closed.get_future().wait(); };
+  trace->retry = [&](const HookContext&, const RetryInfo&) { stop.request_stop(); };
+  const auto result = client.send(Request{.url = server.url(), .stop = stop.get_token(), .trace = trace});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::cancelled);
+  EXPECT_TRUE(hooks_.wait_for_count(EventKind::conn_closed, 2));
+  EXPECT_EQ(transport_->pool_snapshot().open, 0u);
+}
+
+TEST_F(Races, WhatIsShownOfATurnIsWhatItHasDecided) {
+  ScriptedServer server(answer_all);
+  Client& client = use();
+  std::atomic<int> live = 0;
+  std::promise<void> shown;
+  auto snapshot = std::make_shared<ClientTrace>();
+  snapshot->live_request = [&](const HookContext&, const LiveRequestInfo&) { ++live; };
+  auto trace = std::make_shared<ClientTrace>();
+  trace->body_done = [&](const HookContext&, const BodyDoneInfo&) {
+    transport_->publish_snapshot(snapshot, /*live=*/true, [&] { shown.set_value(); });
+  };
+  ASSERT_TRUE(client.send(Request{.url = server.url(), .trace = trace}));
+  shown.get_future().wait();
+  EXPECT_EQ(live, 0) << "it was over when the snapshot was made";
 }
 
 TEST_F(Races, FinBeforeTheRequestIsSentAndResetAfterIt) {

@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <functional>
 #include <latch>
+#include <vector>
 
 #include "integration/transport_fixture.h"
 #include "support/deadline.h"
@@ -210,28 +212,63 @@ TEST_F(ResponseBody, ServerThatIsFasterThanTheApplicationLeavesOthersTheirTurn) 
     const std::string block(1u << 20, 'x');
     while (!over) peer.write(block);
   });
+  ScriptedServer calm(answer_all);
   Client& client = use();
+  constexpr std::size_t kTurns = 20;
   int pieces = 0;
-  std::atomic<int> turn_came_after = 0;
+  std::vector<int> turns;  // how many pieces had come at each
+  std::function<void(bool)> have_a_turn = [&](bool) {
+    turns.push_back(pieces);
+    if (turns.size() < kTurns) transport_->run_after({}, have_a_turn);
+  };
   const auto take = [&](std::string_view) {
     const int fd = hooks_.all<EventKind::got_conn>().at(0).fd;
     if (++pieces == 1) {
       const int bytes = 1 << 20;
       setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     }
-    if (pieces == 10) transport_->run_after({}, [&](bool) { turn_came_after = pieces; });  // well under way
+    if (pieces == 10) transport_->run_after({}, have_a_turn);  // well under way
     // The next piece is there before this one is done with.
     EXPECT_TRUE(testing::eventually([fd] {
       int readable = 0;
       return ioctl(fd, FIONREAD, &readable) == 0 && readable >= 1 << 16;
     }));
-    return turn_came_after > 0 || pieces == 1000 ? BodyAction::stop : BodyAction::go_on;
+    return turns.size() == kTurns || pieces == 5000 ? BodyAction::stop : BodyAction::go_on;
   };
   const auto result = client.send(Request{.url = server.url(), .on_body = take});
   over = true;
   EXPECT_TRUE(result) << result.error().message();
-  EXPECT_GT(turn_came_after, 0);
-  EXPECT_LT(turn_came_after, 1000);
+  ASSERT_TRUE(client.get(calm.url()));  // turns are the loop's thread's until now
+  ASSERT_EQ(turns.size(), kTurns) << pieces << " pieces";
+  for (std::size_t i = 1; i < turns.size(); ++i)
+    EXPECT_LE(turns[i] - turns[i - 1], 100) << "and no more as time goes on";
+}
+
+TEST_F(ResponseBody, RestThatCameDuringAPauseIsDrainedToo) {
+  constexpr std::size_t kBytes = 100'000;  // more than is read at once
+  ScriptedServer server([](Peer& peer, int) {
+    while (peer.read_head()) peer.respond(std::string(kBytes, 'x'));
+  });
+  Client& client = use({.drain_timeout = std::chrono::hours(1)});
+  std::promise<Result<Response>> done;
+  std::promise<std::size_t> paused;
+  const auto pause = [&](std::string_view piece) {
+    paused.set_value(piece.size());
+    return BodyAction::pause;
+  };
+  const RequestId id = transport_->send(Request{.url = server.url(), .on_body = pause},
+                                        [&](Result<Response> result) { done.set_value(std::move(result)); });
+  const std::size_t rest = kBytes - paused.get_future().get();
+  const int fd = hooks_.all<EventKind::got_conn>().at(0).fd;
+  ASSERT_TRUE(testing::eventually([&] {  // all of it is there, so nothing more will be announced
+    int readable = 0;
+    return ioctl(fd, FIONREAD, &readable) == 0 && readable == static_cast<int>(rest);
+  }));
+  transport_->abandon_body(id);
+  ASSERT_TRUE(done.get_future().get());
+  EXPECT_EQ(outcome(), BodyOutcome::drained);
+  ASSERT_TRUE(client.get(server.url()));
+  EXPECT_EQ(server.connections(), 1);
 }
 
 TEST_F(ResponseBody, DroppedReaderGivesTheBodyUp) {

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/scripted_server.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
+#include <thread>
 
 #include "support/certificate.h"
 
@@ -89,6 +93,15 @@ void Peer::write(std::string_view text) {
                                           : send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
     if (wrote <= 0) return;
     text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+}
+
+void Peer::flush() const {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  int unsent = 1;
+  while (fd_.valid() && ioctl(fd_.get(), SIOCOUTQ, &unsent) == 0 && unsent > 0) {
+    if (std::chrono::steady_clock::now() > end) throw std::runtime_error("what the peer wrote is not taken");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

@@ -37,6 +37,8 @@ class Peer {
   /// Until the other side ends.
   void read_to_end();
   void write(std::string_view text);
+  /// Until the other side's kernel has all that was written; a reset would discard the rest.
+  void flush() const;
   /// A complete 200 with this body.
   void respond(std::string_view body = "ok", std::string_view extra_headers = {});
   /// Connects to this port of 127.0.0.1 and passes bytes both ways until one side ends: what a proxy does.

@@ -130,7 +130,7 @@ struct ClientTrace {
   Hook<LiveConnectionInfo> live_connection;
 
   /// While it is false nobody listens, and hooks need not be called (they may be); null: somebody always may. For what
-  /// is there in case somebody comes, such as a Tap: until then its hooks cost next to nothing.
+  /// is there in case somebody comes (Tap): until then it costs next to nothing. Reset it in a copy that adds hooks.
   std::shared_ptr<const std::atomic<bool>> listening;
 };
 
