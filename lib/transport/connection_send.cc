@@ -2,6 +2,7 @@
 // A connection while it carries a request: what goes out.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "conntrace/body_source.h"
@@ -56,10 +57,23 @@ void Connection::start_exchange(RequestState& request, MonoTime now) {
 }
 
 void Connection::tell_header_fields(MonoTime at) {
+  if (!engine_.hooks.heard<&ClientTrace::wrote_header_field>(request_->request.trace.get())) return;
   // What was serialized is what is told: the head is read back, field by field.
-  std::string_view text = out_;
-  text.remove_prefix(text.find("\r\n") + 2);
-  engine_.fire_each_header_field(*request_, *this, text, at);
+  std::string_view head = out_;
+  head.remove_prefix(head.find("\r\n") + 2);
+  while (!head.empty()) {
+    const std::string_view line = head.substr(0, head.find("\r\n"));
+    head.remove_prefix(std::min(line.size() + 2, head.size()));
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return;  // the blank line
+    const Text value = line.substr(std::min(colon + 2, line.size()));
+    engine_.fire<&ClientTrace::wrote_header_field>(
+        request_, this,
+        [&] {
+          return WroteHeaderFieldInfo{.key = line.substr(0, colon), .values = {&value, 1}};
+        },
+        at);
+  }
 }
 
 void Connection::attach_source() {

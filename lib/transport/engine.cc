@@ -298,26 +298,6 @@ void Engine::shut_down() {
   drain();
 }
 
-void Engine::fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head,
-                                    MonoTime at) {
-  const ClientTrace* own = request.request.trace.get();
-  const ClientTrace* wide = hooks.wide().get();
-  if (!(own != nullptr && own->wrote_header_field) && !(wide != nullptr && wide->wrote_header_field)) return;
-  while (!head.empty()) {
-    const std::string_view line = head.substr(0, head.find("\r\n"));
-    head.remove_prefix(std::min(line.size() + 2, head.size()));
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) return;  // the blank line
-    const Text value = line.substr(std::min(colon + 2, line.size()));
-    fire<&ClientTrace::wrote_header_field>(
-        &request, &connection,
-        [&] {
-          return WroteHeaderFieldInfo{.key = line.substr(0, colon), .values = {&value, 1}};
-        },
-        at);
-  }
-}
-
 std::error_code Engine::fire_interim(const RequestState& request, const Connection& connection,
                                      const Got1xxResponseInfo& info) {
   return hooks.fire_interim(

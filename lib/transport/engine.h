@@ -74,8 +74,6 @@ class Engine {
   void read_on_later(ConnectionId id);
   /// Why no dial may begin now: the application would have fewer descriptors left than fd_reserve.
   [[nodiscard]] std::optional<Error> descriptor_shortage() const;
-  void fire_each_header_field(const RequestState& request, const Connection& connection, std::string_view head,
-                              MonoTime at);
   [[nodiscard]] std::error_code fire_interim(const RequestState& request, const Connection& connection,
                                              const Got1xxResponseInfo& info);
   template <auto hook, class MakeInfo>

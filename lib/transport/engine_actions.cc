@@ -38,20 +38,16 @@ void Engine::apply(const pool::Dial& action) {
 void Engine::apply(const pool::Deliver& action) {
   RequestState* request = find_request(action.request);
   Connection& connection = *connections_.at(action.connection);
-  if (request == nullptr || request->stage != RequestState::Stage::waiting) {
-    // It ended between the decision and now: the connection goes back as it came, unless its peer closed it meanwhile.
-    const bool stale = action.was_idle && connection.idle_verdict();
+  const bool waits = request != nullptr && request->stage == RequestState::Stage::waiting;
+  // What came before this turn has been handled; a FIN that arrived during it may not have been seen yet, or not have
+  // counted, since the pool had decided already.
+  const bool stale = action.was_idle && connection.idle_since < turn_start && connection.idle_verdict();
+  if (!waits || stale) {
+    // One of the two ended between the decision and now: a good connection goes back as it came.
     pool_.take_back(action.connection, stale ? std::optional(CloseReason::stale_on_check) : std::nullopt, mono_now(),
                     actions_);
+    if (waits) acquire(*request, mono_now());
     return;
-  }
-  // What came before this turn has been handled; a FIN that arrived during it may not have been seen yet.
-  if (action.was_idle && connection.idle_since < turn_start) {
-    if (connection.idle_verdict()) {
-      pool_.take_back(action.connection, CloseReason::stale_on_check, mono_now(), actions_);
-      acquire(*request, mono_now());
-      return;
-    }
   }
   waits_no_more(*request);
   request->stage = RequestState::Stage::active;

@@ -13,6 +13,7 @@
 namespace conntrace::transport {
 namespace {
 
+/// Whether it listens now does not matter: who comes later wants the shares of the waits that have begun before.
 bool wants_holders(const ClientTrace* trace) { return trace != nullptr && (trace->queue_enter || trace->queue_leave); }
 
 }  // namespace

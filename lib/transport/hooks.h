@@ -18,8 +18,8 @@ class Hooks {
   /// `context` and `make` are called only if somebody listens.
   template <auto hook, class MakeContext, class MakeInfo>
   void fire(const ClientTrace* own, MakeContext&& context, MakeInfo&& make) {
-    const bool here = listens(own) && own->*hook;
-    const bool wide = listens(wide_.get()) && (*wide_).*hook;
+    const bool here = hears<hook>(own);
+    const bool wide = hears<hook>(wide_.get());
     if (!here && !wide) return;
     const HookContext where = context();
     const auto info = make();
@@ -42,6 +42,11 @@ class Hooks {
     return first;
   }
 
+  /// Whether fire() would call anybody.
+  template <auto hook>
+  [[nodiscard]] bool heard(const ClientTrace* own) const {
+    return hears<hook>(own) || hears<hook>(wide_.get());
+  }
   /// Whether anybody may listen to a request with this trace of its own.
   [[nodiscard]] bool heard_by(const ClientTrace* own) const { return listens(own) || listens(wide_.get()); }
 
@@ -60,6 +65,10 @@ class Hooks {
  private:
   [[nodiscard]] static bool listens(const ClientTrace* trace) {
     return trace != nullptr && (trace->listening == nullptr || trace->listening->load(std::memory_order_relaxed));
+  }
+  template <auto hook>
+  [[nodiscard]] static bool hears(const ClientTrace* trace) {
+    return listens(trace) && trace->*hook;
   }
 
   std::shared_ptr<const ClientTrace> wide_;
