@@ -64,10 +64,9 @@ class ChaosSource : public BodySource {
   std::function<void()> wake_;
 };
 
-bool refuses(const ChaosAllows& allows, const Result<Response>& result) {
-  if (result) return false;
-  return (allows.queue_full && result.error().code == Errc::queue_full) ||
-         (allows.acquire_timeout && result.error().code == Errc::acquire_timeout);
+/// By a limit; whether it may is complaint_about()'s to say.
+bool is_refusal(const Result<Response>& result) {
+  return !result && (result.error().code == Errc::queue_full || result.error().code == Errc::acquire_timeout);
 }
 
 }  // namespace
@@ -197,7 +196,7 @@ void ChaosSender::finish(Errand& errand, Result<Response> result) {
     complaint = errand.plan.describe() + ": its body was closed " + std::to_string(errand.source->closes) + " times";
   }
   if (errand.outcome.result) ++succeeded_;
-  if (refuses(allows_, errand.outcome.result)) ++refused_;
+  if (is_refusal(errand.outcome.result)) ++refused_;
   ++ended_;
   const std::lock_guard lock(mutex_);
   --under_way_;

@@ -36,7 +36,7 @@ class ChaosSender {
   void wait();
   [[nodiscard]] std::uint64_t ended() const { return ended_; }
   [[nodiscard]] std::uint64_t succeeded() const { return succeeded_; }
-  /// Ended by a limit that `allows` permits to.
+  /// Ended by a limit.
   [[nodiscard]] std::uint64_t refused() const { return refused_; }
   /// Empty, or the first requests that ended as they cannot have, a line each.
   [[nodiscard]] std::string complaints() const;
