@@ -71,7 +71,7 @@ void reuse_each_key(benchmark::State& state) {
 BENCHMARK(reuse_each_key)->Arg(1)->Arg(10)->Arg(100)->Arg(1000)->Arg(10'000);
 
 /// As many requests as range(0) wait for one of range(1) connections: one hand-over and one new place in the queue.
-void handoff(benchmark::State& state, Explain explain, Limits limits) {
+void handoff(benchmark::State& state, Explain explain, Limits limits, bool in_turn = true) {
   const Key key = make_keys(1).front();
   const auto slots = static_cast<std::size_t>(state.range(1));
   (limits.max_total_conns != 0 ? limits.max_total_conns : limits.max_conns_per_host) = slots;
@@ -83,12 +83,18 @@ void handoff(benchmark::State& state, Explain explain, Limits limits) {
   for (ConnectionId c = 1; c <= slots; ++c) core.dialled(c, now, out);
   for (std::int64_t i = 0; i < state.range(0); ++i) core.acquire(++request, key, now, out, explain);
   ConnectionId connection = 1;
+  std::uint64_t random = 1;
   for (auto _ : state) {
     now += MonoTime(1000);
     out.clear();
     core.release(connection, std::nullopt, now, out);
     core.acquire(++request, key, now, out, explain);
-    if (++connection > slots) connection = 1;
+    if (!in_turn) {
+      random = random * 6364136223846793005 + 1442695040888963407;
+      connection = 1 + (random >> 33) % slots;
+    } else if (++connection > slots) {
+      connection = 1;
+    }
   }
 }
 void handoff_per_host(benchmark::State& state) { handoff(state, Explain::no, {}); }
@@ -97,7 +103,10 @@ void handoff_total(benchmark::State& state) { handoff(state, Explain::no, {.max_
 BENCHMARK(handoff_total)->Args({1, 1})->Args({10, 16})->Args({100, 16})->Args({1000, 16})->Args({10'000, 16});
 /// With somebody who wants to know who held the slots.
 void handoff_explained(benchmark::State& state) { handoff(state, Explain::yes, {}); }
-BENCHMARK(handoff_explained)->Args({1, 1})->Args({48, 16})->Args({1000, 16})->Args({10'000, 16});
+BENCHMARK(handoff_explained)->Args({1, 1})->Args({48, 16})->Args({1000, 16})->Args({10'000, 16})->Args({1000, 1000});
+/// The same when no two requests take equally long.
+void handoff_explained_uneven(benchmark::State& state) { handoff(state, Explain::yes, {}, false); }
+BENCHMARK(handoff_explained_uneven)->Args({48, 16})->Args({1000, 16})->Args({10'000, 16})->Args({1000, 1000});
 
 /// Nothing is kept: a dial and a close for each request.
 void dial_and_close(benchmark::State& state) {

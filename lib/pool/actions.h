@@ -58,7 +58,7 @@ struct Queued {
   std::uint64_t limit_value = 0;
   std::uint32_t position = 0;  ///< from 1
   std::uint32_t depth = 0;
-  std::vector<Slot> holders;  ///< the first 16
+  std::vector<Slot> holders;  ///< of 16 who hold theirs the longest; those that carry requests first
 };
 /// That wait is over. Comes before the Deliver or Dial that ends it.
 struct Dequeued {

@@ -23,16 +23,17 @@ struct Waiter {
   Gate* gate = nullptr;
   MonoTime queued_at{};
   OccupancyLog::Mark queued_mark = 0;
-  std::uint64_t held_before = 0;  ///< held_ns() of its gate when the wait began
+  std::uint64_t held_before = 0;  ///< held_ns of its gate when the wait began
   // While it has slots that no dial of it uses yet.
-  MonoTime host_slot_since{};  ///< while in_reserved
-  std::optional<MonoTime> total_slot_since;
+  MonoTime host_slot_since{};   ///< while in_reserved
+  MonoTime total_slot_since{};  ///< while in_total_reserved
   // Of its first dial, for one that it has to repeat.
   std::optional<WhyNew> why;
   std::vector<Rejected> candidates;
   ListHook<Waiter> in_idle_wait;
   ListHook<Waiter> in_queue;
   ListHook<Waiter> in_reserved;
+  ListHook<Waiter> in_total_reserved;
 };
 
 /// A limit, and who waits for a slot of it.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "pool/record_index.h"
 #include "pool/records.h"
 
 namespace conntrace::pool {
@@ -17,6 +16,9 @@ class HostTable {
 
   /// The limits must outlive the table.
   explicit HostTable(const Limits& limits) : limits_(limits) {}
+  HostTable(const HostTable&) = delete;
+  HostTable& operator=(const HostTable&) = delete;
+  ~HostTable();
 
   /// The host of this key; made if it is not there. The address stays until the host goes away.
   [[nodiscard]] Host& get(const Key& key);
@@ -29,13 +31,11 @@ class HostTable {
   [[nodiscard]] std::vector<KeySnapshot> used() const;
 
  private:
-  struct KeyHash {
-    std::size_t operator()(const Key& key) const noexcept;
-  };
+  Host& make(const Key& key, std::uint64_t hash);
   void erase(Host& host);
 
   const Limits& limits_;
-  std::unordered_map<Key, Host, KeyHash> hosts_;
+  RecordIndex<Host> hosts_;
   AuthorityIndex by_authority_;
   IntrusiveList<Host, &Host::in_unused> unused_;
 };

@@ -9,9 +9,9 @@ namespace conntrace::pool {
 /// A record's place in one IntrusiveList. A record that is in several lists has one hook for each.
 template <class T>
 struct ListHook {
-  T* prev = nullptr;
+  T* prev = nullptr;  ///< of the first record: itself; nullptr: in no list
   T* next = nullptr;
-  bool linked = false;
+  [[nodiscard]] bool linked() const { return prev != nullptr; }
 };
 
 /// A doubly linked list through hooks in the records themselves: every operation is O(1) and allocates nothing.
@@ -31,18 +31,29 @@ class IntrusiveList {
 
   void push_back(T& record) {
     auto& place = record.*hook;
-    assert(!place.linked);
-    place = {last_, nullptr, true};
+    assert(!place.linked());
+    place = {last_ ? last_ : &record, nullptr};
     (last_ ? (last_->*hook).next : first_) = &record;
     last_ = &record;
     ++size_;
   }
 
+  void move_to_back(T& record) {
+    if (&record == last_) return;
+    erase(record);
+    push_back(record);
+  }
+
   void erase(T& record) {
     auto& place = record.*hook;
-    assert(place.linked);
-    (place.prev ? (place.prev->*hook).next : first_) = place.next;
-    (place.next ? (place.next->*hook).prev : last_) = place.prev;
+    assert(place.linked());
+    const bool first = place.prev == &record;
+    (first ? first_ : (place.prev->*hook).next) = place.next;
+    if (place.next) {
+      (place.next->*hook).prev = first ? place.next : place.prev;
+    } else {
+      last_ = first ? nullptr : place.prev;
+    }
     place = {};
     --size_;
   }

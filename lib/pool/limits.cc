@@ -27,14 +27,14 @@ KeyLimits limits_for(const Limits& limits, std::string_view authority) {
   const std::uint64_t max_requests = own.max_requests_per_conn.value_or(limits.max_requests_per_conn);
   const double jitter = own.max_conn_lifetime_jitter.value_or(limits.max_conn_lifetime_jitter);
   return {.keeps = !limits.disable_keep_alives && max_idle >= 0,
+          .idle_order = own.idle_order.value_or(limits.idle_order),
           .max_idle = max_idle == 0 ? 2 : static_cast<std::size_t>(std::max(max_idle, 0)),
+          .idle_timeout = or_none(own.idle_conn_timeout.value_or(limits.idle_conn_timeout)),
           .max_conns = own.max_conns_per_host.value_or(limits.max_conns_per_host),
           .max_queue = own.max_queue.value_or(limits.max_queue),
-          .idle_timeout = or_none(own.idle_conn_timeout.value_or(limits.idle_conn_timeout)),
           .lifetime = or_none(own.max_conn_lifetime.value_or(limits.max_conn_lifetime)),
           .jitter = jitter > 0 ? std::min(jitter, 1.0) : 0,
-          .max_requests = max_requests != 0 ? max_requests : ~std::uint64_t{0},
-          .idle_order = own.idle_order.value_or(limits.idle_order)};
+          .max_requests = max_requests != 0 ? max_requests : ~std::uint64_t{0}};
 }
 
 MonoTime lifetime_of(ConnectionId connection, const KeyLimits& limits) {

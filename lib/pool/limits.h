@@ -30,14 +30,14 @@ struct Limits {
 /// What holds for one key, ready for use.
 struct KeyLimits {
   bool keeps = true;  ///< connections are kept at all
+  IdleOrder idle_order = IdleOrder::most_recently_used;
   std::size_t max_idle = 0;
+  MonoTime idle_timeout{};         ///< MonoTime::max(): none
   std::size_t max_conns = 0;       ///< 0: none
   std::size_t max_queue = 0;       ///< 0: none
-  MonoTime idle_timeout{};         ///< MonoTime::max(): none
   MonoTime lifetime{};             ///< MonoTime::max(): none
   double jitter = 0;               ///< 0 … 1
   std::uint64_t max_requests = 0;  ///< the largest number: none
-  IdleOrder idle_order = IdleOrder::most_recently_used;
 };
 [[nodiscard]] KeyLimits limits_for(const Limits& limits, std::string_view authority);
 

@@ -11,13 +11,13 @@ namespace conntrace::pool {
 
 void PoolCore::Impl::acquire(RequestId request, const Key& key, MonoTime now, Actions& out, Explain explain) {
   enter(now);
-  assert(request != 0 && !waiters_.contains(request));
+  assert(request != 0 && waiters_.find(request) == nullptr);
   close_returning_ = false;
   Host& host = hosts_.get(key);
   if (Connection* idle = usable_idle(host, out)) {
     deliver(*idle, request, out);
   } else {
-    Waiter& waiter = waiters_[request];
+    Waiter& waiter = waiters_.make(request);
     waiter.request = request;
     waiter.host = &host;
     waiter.explain = explain == Explain::yes;
@@ -29,7 +29,7 @@ void PoolCore::Impl::acquire(RequestId request, const Key& key, MonoTime now, Ac
 
 void PoolCore::Impl::release(ConnectionId id, std::optional<CloseReason> unusable, MonoTime now, Actions& out,
                              const KeepAlive& said) {
-  Connection* connection = find(id);
+  Connection* connection = connections_.find(id);
   assert(connection && connection->state == State::active);
   enter(now, connection->occupant);
   if (unusable) {
@@ -46,7 +46,7 @@ void PoolCore::Impl::release(ConnectionId id, std::optional<CloseReason> unusabl
 }
 
 void PoolCore::Impl::dialled(ConnectionId id, MonoTime now, Actions& out) {
-  Connection* connection = find(id);
+  Connection* connection = connections_.find(id);
   if (!connection) return;
   assert(connection->state == State::dialling);
   Waiter* waiter = std::exchange(connection->waiter, nullptr);
@@ -63,19 +63,19 @@ void PoolCore::Impl::dialled(ConnectionId id, MonoTime now, Actions& out) {
 }
 
 void PoolCore::Impl::take_back(ConnectionId id, std::optional<CloseReason> unusable, MonoTime now, Actions& out) {
-  Connection* connection = find(id);
+  Connection* connection = connections_.find(id);
   assert(connection && connection->served > 0);
   if (--connection->served > 0) --counts_.reused;
   release(id, unusable, now, out, {});
 }
 
 void PoolCore::Impl::dial_failed(ConnectionId id, MonoTime now, Actions& out) {
-  Connection* connection = find(id);
+  Connection* connection = connections_.find(id);
   if (!connection) return;
   assert(connection->state == State::dialling);
   enter(now);
   if (Waiter* waiter = std::exchange(connection->waiter, nullptr)) {
-    out.push_back(AcquireFailed{waiter->request, id});
+    out.emplace_back(AcquireFailed{waiter->request, id});
     forget(*waiter);
   }
   lose(*connection, CloseReason::dial_failed);
@@ -83,13 +83,12 @@ void PoolCore::Impl::dial_failed(ConnectionId id, MonoTime now, Actions& out) {
 }
 
 void PoolCore::Impl::no_descriptor(ConnectionId id, MonoTime now, Actions& out) {
-  Connection* connection = find(id);
+  Connection* connection = connections_.find(id);
   if (!connection) return;
   assert(connection->state == State::dialling);
   enter(now);
-  AllList& idle = all(State::idle);
-  for (std::size_t i = 0; i < kMostEvictedForDescriptors && !idle.empty(); ++i) {
-    close(idle.front(), CloseReason::fd_pressure, out);
+  for (std::size_t i = 0; i < kMostEvictedForDescriptors && !idle_.empty(); ++i) {
+    close(idle_.front(), CloseReason::fd_pressure, out);
   }
   Waiter* waiter = std::exchange(connection->waiter, nullptr);
   drop(*connection, CloseReason::dial_failed);
@@ -108,7 +107,7 @@ void PoolCore::Impl::no_descriptor(ConnectionId id, MonoTime now, Actions& out) 
 
 void PoolCore::Impl::peer_closed(ConnectionId id, CloseReason reason, MonoTime now, Actions& out) {
   enter(now);
-  Connection* connection = find(id);
+  Connection* connection = connections_.find(id);
   if (!connection || connection->state != State::idle) return;
   close(*connection, reason, out);
   settle(out);
@@ -116,25 +115,23 @@ void PoolCore::Impl::peer_closed(ConnectionId id, CloseReason reason, MonoTime n
 
 void PoolCore::Impl::cancel(RequestId request, QueueOutcome outcome, MonoTime now, Actions& out) {
   enter(now);
-  const auto place = waiters_.find(request);
-  if (place == waiters_.end()) return;
-  Waiter& waiter = place->second;
-  if (waiter.gate) dequeue(waiter, outcome, out);
-  forget(waiter);
+  Waiter* waiter = waiters_.find(request);
+  if (!waiter) return;
+  if (waiter->gate) dequeue(*waiter, outcome, out);
+  forget(*waiter);
   settle(out);
 }
 
 void PoolCore::Impl::close_idle_connections(MonoTime now, Actions& out) {
   enter(now);
   close_returning_ = true;
-  AllList& idle = all(State::idle);
-  while (!idle.empty()) close(idle.front(), CloseReason::close_idle_connections, out);
+  while (!idle_.empty()) close(idle_.front(), CloseReason::close_idle_connections, out);
   std::vector<Connection*> unwanted;
-  for (Connection& connection : all(State::dialling)) {
+  for (Connection& connection : dialling_) {
     if (!connection.waiter) unwanted.push_back(&connection);
   }
   for (Connection* dial : unwanted) {
-    out.push_back(Close{dial->id, CloseReason::close_idle_connections, std::nullopt});
+    out.emplace_back(Close{dial->id, CloseReason::close_idle_connections, std::nullopt});
     lose(*dial, CloseReason::close_idle_connections);
   }
   settle(out);

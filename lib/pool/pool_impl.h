@@ -2,11 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "pool/deadlines.h"
+#include "pool/holders.h"
 #include "pool/host_table.h"
 #include "pool/pool_core.h"
+#include "pool/record_table.h"
 #include "pool/records.h"
 
 namespace conntrace::pool {
@@ -45,11 +46,8 @@ class PoolCore::Impl {
     now_ = std::max(now_, now);
     giver_ = giver;
   }
-  [[nodiscard]] Connection* find(ConnectionId id);
   [[nodiscard]] std::uint64_t& count_of(State state);
   [[nodiscard]] MonoTime idle_for(const Connection& connection) const { return now_ - connection.idle_since; }
-  [[nodiscard]] AllList& all(State state) { return all_[static_cast<std::size_t>(state)]; }
-  [[nodiscard]] const AllList& all(State state) const { return all_[static_cast<std::size_t>(state)]; }
 
   // Each does one step of the state machine and says so in `out`.
   [[nodiscard]] Connection* usable_idle(Host& host, Actions& out);
@@ -86,7 +84,11 @@ class PoolCore::Impl {
   void log_dial(const Connection& connection);
   void reserve(Waiter& waiter, const Gate& gate);
   void unreserve(Waiter& waiter);
-  [[nodiscard]] std::vector<Occupancy> held_slots(const Gate& gate, const Host& host) const;
+  template <class Visit>
+  void each_list_of(const Gate& gate, const Host& host, Visit visit) const;
+  [[nodiscard]] std::uint64_t held_ns(const Gate& gate, const Host& host) const;
+  [[nodiscard]] std::vector<Slot> holders_now(const Gate& gate, const Host& host) const;
+  [[nodiscard]] Holders holders_during(const Waiter& waiter, const Gate& gate) const;
 
   const Limits limits_;
   bool close_returning_ = false;  ///< between close_idle_connections() and the next acquire()
@@ -94,9 +96,13 @@ class PoolCore::Impl {
   RequestId giver_ = 0;  ///< whose release this input is
   ConnectionId last_connection_ = 0;
   HostTable hosts_;
-  std::unordered_map<ConnectionId, Connection> connections_;
-  std::unordered_map<RequestId, Waiter> waiters_;
-  std::array<AllList, 3> all_;  ///< of all hosts, by State; the idle ones in the order of their use
+  RecordTable<Connection> connections_;
+  RecordTable<Waiter> waiters_;
+  // Of all hosts.
+  IntrusiveList<Connection, &Connection::in_all> idle_;  ///< in the order of their use
+  HeldList<Connection, &Connection::in_all, &Connection::occupied_since> dialling_;
+  HeldList<Connection, &Connection::in_pool, &Connection::occupied_since> held_;
+  HeldList<Waiter, &Waiter::in_total_reserved, &Waiter::total_slot_since> reserved_;  ///< slots of max_total_conns
   Deadlines deadlines_;
   Gate total_;
   Gate descriptors_;

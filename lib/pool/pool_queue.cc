@@ -2,7 +2,6 @@
 // The way of a request that needs a dial through the limits.
 #include <utility>
 
-#include "pool/holders.h"
 #include "pool/pool_impl.h"
 
 namespace conntrace::pool {
@@ -13,8 +12,7 @@ void PoolCore::Impl::admit(Waiter& waiter, Stage from, Actions& out) {
   Host& host = *waiter.host;
   if (from <= Stage::host_slot && host.full()) return enqueue(waiter, host.gate, out);
   if (from <= Stage::total_slot && total_.size != 0) {
-    AllList& idle = all(State::idle);
-    if (total_.queue.empty() && total_full() && !idle.empty()) close(idle.front(), CloseReason::max_total_conns, out);
+    if (total_.queue.empty() && total_full() && !idle_.empty()) close(idle_.front(), CloseReason::max_total_conns, out);
     if (!total_.queue.empty() || total_full()) return enqueue(waiter, total_, out);
   }
   if (from <= Stage::descriptor && !descriptors_.queue.empty()) return enqueue(waiter, descriptors_, out);
@@ -28,7 +26,7 @@ void PoolCore::Impl::enqueue(Waiter& waiter, Gate& gate, Actions& out) {
   Host& host = *waiter.host;
   if (!waiter.admitted && host.limits.max_queue != 0 && host.queued >= host.limits.max_queue) {
     ++counts_.refused;
-    out.push_back(Refused{waiter.request, host.limits.max_queue});
+    out.emplace_back(Refused{waiter.request, host.limits.max_queue});
     return forget(waiter);
   }
   waiter.admitted = true;
@@ -38,9 +36,8 @@ void PoolCore::Impl::enqueue(Waiter& waiter, Gate& gate, Actions& out) {
   waiter.queued_mark = gate.log.mark();
   std::vector<Slot> holders;
   if (waiter.explain) {
-    const std::vector<Occupancy> held = held_slots(gate, host);
-    waiter.held_before = held_ns(gate.log, held);
-    holders = holders_now(held);
+    waiter.held_before = held_ns(gate, host);
+    holders = holders_now(gate, host);
     ++gate.explained;
   }
   if (&gate == &descriptors_ && gate.queue.empty()) descriptor_retry_ = now_ + kDescriptorRetry;
@@ -49,7 +46,7 @@ void PoolCore::Impl::enqueue(Waiter& waiter, Gate& gate, Actions& out) {
   ++counts_.waiting;
   ++counts_.queue_enters;
   const auto depth = static_cast<std::uint32_t>(gate.queue.size());
-  out.push_back(Queued{waiter.request, gate.limit, gate.size, depth, depth, std::move(holders)});
+  out.emplace_back(Queued{waiter.request, gate.limit, gate.size, depth, depth, std::move(holders)});
 }
 
 void PoolCore::Impl::dequeue(Waiter& waiter, QueueOutcome outcome, Actions& out) {
@@ -57,12 +54,12 @@ void PoolCore::Impl::dequeue(Waiter& waiter, QueueOutcome outcome, Actions& out)
   Host& host = *waiter.host;
   Holders holders;
   if (waiter.explain) {
-    holders = holders_during(waiter, gate.log, held_slots(gate, host), now_);
+    holders = holders_during(waiter, gate);
     --gate.explained;
   }
-  out.push_back(Dequeued{waiter.request, gate.limit, outcome, now_ - waiter.queued_at,
-                         outcome == QueueOutcome::slot_freed || outcome == QueueOutcome::handoff ? giver_ : 0,
-                         std::move(holders.slots), holders.others_share});
+  out.emplace_back(Dequeued{waiter.request, gate.limit, outcome, now_ - waiter.queued_at,
+                            outcome == QueueOutcome::slot_freed || outcome == QueueOutcome::handoff ? giver_ : 0,
+                            std::move(holders.slots), holders.others_share});
   gate.queue.erase(waiter);
   --host.queued;
   --counts_.waiting;
@@ -96,7 +93,7 @@ bool PoolCore::Impl::admit_first(Gate& gate, Stage next, Actions& out) {
 }
 
 void PoolCore::Impl::changed(Host& host) {
-  if (!host.in_changed.linked) changed_.push_back(host);
+  if (!host.in_changed.linked()) changed_.push_back(host);
 }
 
 // Go's decConnsPerHost for every limit: what is free goes to the first who waits for it. The limits that come last on

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who holds which slot, and since when.
+#include <utility>
+
 #include "pool/pool_impl.h"
 
 namespace conntrace::pool {
@@ -11,14 +13,18 @@ std::uint64_t& PoolCore::Impl::count_of(State state) {
 void PoolCore::Impl::link(Connection& connection, State state) {
   connection.state = state;
   connection.host->list(state).push_back(connection);
-  all(state).push_back(connection);
+  if (state == State::idle) idle_.push_back(connection);
+  if (state == State::dialling) dialling_.push_back(connection);
   ++count_of(state);
 }
 
 void PoolCore::Impl::unlink(Connection& connection) {
-  if (connection.state == State::dialling) log_dial(connection);
   connection.host->list(connection.state).erase(connection);
-  all(connection.state).erase(connection);
+  if (connection.state == State::idle) idle_.erase(connection);
+  if (connection.state == State::dialling) {
+    log_dial(connection);
+    dialling_.erase(connection);
+  }
   --count_of(connection.state);
 }
 
@@ -26,8 +32,11 @@ void PoolCore::Impl::occupy(Connection& connection, RequestId request) {
   if (connection.occupant == request) return;
   log_occupancy(connection);
   if (connection.state == State::dialling) log_dial(connection);
+  const MonoTime before = std::exchange(connection.occupied_since, now_);
   connection.occupant = request;
-  connection.occupied_since = now_;
+  connection.host->held.renewed(connection, before);
+  held_.renewed(connection, before);
+  if (connection.state == State::dialling) dialling_.renewed(connection, before);
 }
 
 void PoolCore::Impl::log_occupancy(const Connection& connection) {
@@ -48,52 +57,26 @@ void PoolCore::Impl::log_dial(const Connection& connection) {
 void PoolCore::Impl::reserve(Waiter& waiter, const Gate& gate) {
   Host& host = *waiter.host;
   if (&gate == &host.gate) return;
-  if (!waiter.in_reserved.linked) {
-    host.reserved.push_back(waiter);
+  if (!waiter.in_reserved.linked()) {
     waiter.host_slot_since = now_;
+    host.reserved.push_back(waiter);
   }
-  if (&gate != &total_ && !waiter.total_slot_since) waiter.total_slot_since = now_;
+  if (&gate != &total_ && !waiter.in_total_reserved.linked()) {
+    waiter.total_slot_since = now_;
+    reserved_.push_back(waiter);
+  }
 }
 
 void PoolCore::Impl::unreserve(Waiter& waiter) {
   Host& host = *waiter.host;
-  if (waiter.in_reserved.linked) {
+  if (waiter.in_reserved.linked()) {
     host.reserved.erase(waiter);
     if (host.gate.explained != 0) host.gate.log.append({waiter.request, 0, waiter.host_slot_since, now_});
   }
-  if (waiter.total_slot_since) {
-    if (total_.explained != 0) total_.log.append({waiter.request, 0, *waiter.total_slot_since, now_});
-    waiter.total_slot_since.reset();
+  if (waiter.in_total_reserved.linked()) {
+    reserved_.erase(waiter);
+    if (total_.explained != 0) total_.log.append({waiter.request, 0, waiter.total_slot_since, now_});
   }
-}
-
-std::vector<Occupancy> PoolCore::Impl::held_slots(const Gate& gate, const Host& host) const {
-  std::vector<Occupancy> held;
-  const auto add = [&](const auto& connections) {
-    for (const Connection& c : connections) held.push_back({c.occupant, c.id, c.occupied_since, now_});
-  };
-  if (&gate == &host.gate) {
-    held.reserve(host.slots());
-    add(host.active);
-    add(host.dialling);
-    add(host.idle);
-    for (const Waiter& waiter : host.reserved) held.push_back({waiter.request, 0, waiter.host_slot_since, now_});
-    return held;
-  }
-  if (&gate == &dials_) {
-    add(all(State::dialling));
-    return held;
-  }
-  held.reserve(counts_.open());
-  add(all(State::active));
-  add(all(State::dialling));
-  add(all(State::idle));
-  if (&gate == &total_) {
-    for (const Gate* later : {&descriptors_, &dials_}) {
-      for (const Waiter& waiter : later->queue) held.push_back({waiter.request, 0, *waiter.total_slot_since, now_});
-    }
-  }
-  return held;
 }
 
 }  // namespace conntrace::pool

@@ -31,7 +31,7 @@ void PoolCore::Impl::begin_dial(Waiter& waiter, Actions& out) {
     waiter.candidates = std::move(explanation.candidates);
   }
   const ConnectionId id = ++last_connection_;
-  Connection& connection = connections_[id];
+  Connection& connection = connections_.make(id);
   connection.id = id;
   connection.host = &host;
   connection.serves_at_most = host.limits.max_requests;
@@ -40,14 +40,17 @@ void PoolCore::Impl::begin_dial(Waiter& waiter, Actions& out) {
   connection.waiter = &waiter;
   waiter.dial = &connection;
   link(connection, State::dialling);
+  host.held.push_back(connection);
+  held_.push_back(connection);
   ++counts_.dials;
-  out.push_back(Dial{id, waiter.request, *waiter.why, waiter.candidates});
+  out.emplace_back(Dial{id, waiter.request, *waiter.why, waiter.candidates});
 }
 
 void PoolCore::Impl::deliver(Connection& connection, RequestId request, Actions& out) {
   const bool was_idle = connection.state == State::idle;
   const bool reused = connection.served > 0;
-  out.push_back(Deliver{request, connection.id, reused, was_idle, was_idle ? idle_for(connection) : MonoTime::zero()});
+  out.emplace_back(
+      Deliver{request, connection.id, reused, was_idle, was_idle ? idle_for(connection) : MonoTime::zero()});
   ++connection.served;
   if (reused) ++counts_.reused;
   unlink(connection);
@@ -62,7 +65,7 @@ void PoolCore::Impl::put(Connection& connection, Actions& out) {
   std::optional<CloseReason> refused = why_worn_out(connection);
   if (!refused && !host.idle_wait.empty()) return hand_over(connection, out);
   if (!refused) refused = why_not_kept(connection);
-  out.push_back(PutIdle{connection.id, giver_, refused, 0});
+  out.emplace_back(PutIdle{connection.id, giver_, refused, 0});
   if (refused) return close(connection, *refused, out);
   keep(connection, out);
 }
@@ -86,7 +89,7 @@ std::optional<CloseReason> PoolCore::Impl::why_not_kept(const Connection& connec
 
 void PoolCore::Impl::hand_over(Connection& connection, Actions& out) {
   Waiter& waiter = connection.host->idle_wait.front();
-  out.push_back(PutIdle{connection.id, giver_, std::nullopt, waiter.request});
+  out.emplace_back(PutIdle{connection.id, giver_, std::nullopt, waiter.request});
   if (waiter.gate) {
     const bool donated = connection.state == State::dialling;
     dequeue(waiter, donated ? QueueOutcome::dial_donated : QueueOutcome::handoff, out);
@@ -103,9 +106,8 @@ void PoolCore::Impl::keep(Connection& connection, Actions& out) {
   const MonoTime idle = std::min(connection.host->limits.idle_timeout, safe_idle_time(connection.server_keeps));
   connection.idle_until = idle < connection.lives_until - now_ ? now_ + idle : connection.lives_until;
   if (connection.idle_until != MonoTime::max()) deadlines_.set(connection, connection.idle_until);
-  AllList& idle_ones = all(State::idle);
-  if (limits_.max_idle_conns != 0 && idle_ones.size() > limits_.max_idle_conns) {
-    close(idle_ones.front(), CloseReason::max_idle_conns, out);
+  if (limits_.max_idle_conns != 0 && idle_.size() > limits_.max_idle_conns) {
+    close(idle_.front(), CloseReason::max_idle_conns, out);
   }
 }
 
@@ -118,7 +120,7 @@ CloseReason PoolCore::Impl::why_expired(const Connection& connection) const {
 void PoolCore::Impl::close(Connection& connection, CloseReason reason, Actions& out) {
   std::optional<MonoTime> idle;
   if (connection.state == State::idle) idle = idle_for(connection);
-  out.push_back(Close{connection.id, reason, idle});
+  out.emplace_back(Close{connection.id, reason, idle});
   connection.host->recent.remember(connection.id, reason);
   lose(connection, reason);
 }
@@ -132,22 +134,31 @@ void PoolCore::Impl::lose(Connection& connection, CloseReason reason) {
 void PoolCore::Impl::drop(Connection& connection, CloseReason reason) {
   log_occupancy(connection);
   unlink(connection);
+  connection.host->held.erase(connection);
+  held_.erase(connection);
   deadlines_.remove(connection);
   ++counts_.closed;
   ++counts_.closed_by[static_cast<std::size_t>(reason)];
   changed(*connection.host);
-  connections_.erase(connection.id);
+  connections_.erase(connection.id, connection);
+}
+
+// In a long queue the next waiter came long ago: by the time it is its turn, it is in the cache.
+static void prefetch(const Waiter& next) {
+  const auto* bytes = reinterpret_cast<const char*>(&next);
+  for (std::size_t at = 0; at < sizeof next; at += 64) __builtin_prefetch(bytes + at, 1);
 }
 
 // The request waits no more; a dial of its own goes on for nobody.
 void PoolCore::Impl::forget(Waiter& waiter) {
   assert(waiter.gate == nullptr);
   Host& host = *waiter.host;
-  if (waiter.in_idle_wait.linked) host.idle_wait.erase(waiter);
+  if (waiter.in_idle_wait.linked()) host.idle_wait.erase(waiter);
+  if (!host.idle_wait.empty()) prefetch(host.idle_wait.front());
   detach(waiter);
   unreserve(waiter);
   changed(host);
-  waiters_.erase(waiter.request);
+  waiters_.erase(waiter.request, waiter);
 }
 
 void PoolCore::Impl::detach(Waiter& waiter) {
@@ -155,11 +166,6 @@ void PoolCore::Impl::detach(Waiter& waiter) {
   if (dial == nullptr || dial->waiter != &waiter) return;
   dial->waiter = nullptr;
   occupy(*dial, 0);
-}
-
-Connection* PoolCore::Impl::find(ConnectionId id) {
-  const auto place = connections_.find(id);
-  return place == connections_.end() ? nullptr : &place->second;
 }
 
 }  // namespace conntrace::pool

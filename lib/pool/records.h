@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "pool/gate.h"
+#include "pool/held_list.h"
 #include "pool/intrusive_list.h"
 #include "pool/pool_core.h"
 #include "pool/recent_closes.h"
@@ -31,10 +32,11 @@ struct Connection {
   std::size_t deadline_place = 0;           ///< from 1; 0: not there
   Waiter* waiter = nullptr;                 ///< while dialling: who began it and still waits
   ListHook<Connection> in_state;            ///< of its host
-  ListHook<Connection> in_all;              ///< of all hosts
+  ListHook<Connection> in_all;              ///< of all hosts, while dialling or idle
+  ListHook<Connection> in_host;             ///< its host's slots
+  ListHook<Connection> in_pool;             ///< all slots
 };
 using StateList = IntrusiveList<Connection, &Connection::in_state>;
-using AllList = IntrusiveList<Connection, &Connection::in_all>;
 
 /// Which hosts have this authority. The views are of the hosts' own keys.
 using AuthorityIndex = std::unordered_multimap<std::string_view, Host*>;
@@ -44,21 +46,24 @@ using AuthorityIndex = std::unordered_multimap<std::string_view, Host*>;
 /// Invariants: idle is ordered by idle_since; somebody in idle_wait means that idle is empty; somebody in the gate's
 ///             queue means that slots() equals max_conns.
 struct Host {
-  const Key* key = nullptr;  ///< the table's
-  KeyLimits limits;
-  AuthorityIndex::iterator in_authority{};
-  StateList dialling;
-  StateList active;
-  StateList idle;
-  IntrusiveList<Waiter, &Waiter::in_idle_wait> idle_wait;  ///< for whichever connection comes first
-  IntrusiveList<Waiter, &Waiter::in_reserved> reserved;    ///< have a slot, and wait behind another limit
-  Gate gate;                                               ///< max_conns
-  std::size_t queued = 0;                                  ///< its waiters in any queue
-  RecentCloses recent;
+  // What reuse touches comes first, to be in few cache lines.
+  Key key;
   ListHook<Host> in_unused;
+  StateList idle;
+  StateList active;
+  HeldList<Connection, &Connection::in_host, &Connection::occupied_since> held;  ///< slots that are connections
+  KeyLimits limits;
+  IntrusiveList<Waiter, &Waiter::in_idle_wait> idle_wait;  ///< for whichever connection comes first
+  StateList dialling;
+  HeldList<Waiter, &Waiter::in_reserved, &Waiter::host_slot_since> reserved;  ///< of who waits behind another limit
+  Gate gate;                                                                  ///< max_conns
+  std::size_t queued = 0;                                                     ///< its waiters in any queue
+  RecentCloses recent;
   ListHook<Host> in_changed;
+  AuthorityIndex::iterator in_authority{};
+  std::uint64_t hash = 0;  ///< of the key
 
-  [[nodiscard]] std::size_t open() const { return dialling.size() + active.size() + idle.size(); }
+  [[nodiscard]] std::size_t open() const { return held.size(); }
   [[nodiscard]] std::size_t slots() const { return open() + reserved.size(); }
   [[nodiscard]] bool full() const { return gate.size != 0 && slots() >= gate.size; }
   [[nodiscard]] bool unused() const { return open() == 0 && idle_wait.empty() && queued == 0; }
