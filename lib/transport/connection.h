@@ -163,7 +163,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   std::unique_ptr<Dial> dial_;
   bool dial_ended_ = false;
   bool dns_told_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for lookups that outlive the dial
+  std::shared_ptr<bool> awaits_lookup_;  ///< for lookups that outlive the dial
   EventLoop::Timer dial_timer_{};
   EventLoop::Timer tls_timer_{};  ///< of TLS, or of the proxy's part before it
   // life

@@ -34,9 +34,10 @@ void Connection::begin_dial() {
     return;
   }
   enter_dial(Phase::dns);
+  awaits_lookup_ = std::make_shared<bool>(true);
   engine_.fire<&ClientTrace::dns_start>(dialler(), this, [&] { return DnsStartInfo{.host = target->hop_host}; });
   engine_.resolver.lookup(target->hop_host,
-                          [this, alive = std::weak_ptr(alive_)](const Resolved& resolved, bool coalesced) {
+                          [this, alive = std::weak_ptr(awaits_lookup_)](const Resolved& resolved, bool coalesced) {
                             if (alive.expired()) return;
                             on_resolved(resolved, coalesced);
                             engine_.drain();
@@ -258,6 +259,7 @@ void Connection::end_dial(std::optional<Error> error) {
   engine_.loop.cancel_timer(dial_timer_);
   engine_.loop.cancel_timer(tls_timer_);
   dial_timer_ = tls_timer_ = {};
+  awaits_lookup_.reset();
   dial_ended_ = true;
   dial_phases.enter(Phase::none, mono_now());
   const std::string message = error ? error->message() : std::string();

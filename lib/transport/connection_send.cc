@@ -25,6 +25,10 @@ void Connection::start_exchange(RequestState& request, MonoTime now) {
   request_ = &request;
   ++requests_;
   exchange_ = {};
+  if (!engine_.write_buffers.empty()) {
+    out_ = std::move(engine_.write_buffers.back());
+    engine_.write_buffers.pop_back();
+  }
   out_.clear();
   out_at_ = 0;
   rest_ = {};

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 
 #include "conntrace/transport.h"
 #include "pool/pool_core.h"
+#include "pool/slab.h"
 #include "transport/connection.h"
 #include "transport/descriptors.h"
 #include "transport/dialer.h"
@@ -92,8 +94,9 @@ class Engine {
   std::uint64_t netns = 0;
   MonoTime turn_start{};  ///< events that came before it have been handled
   std::string read_buffer;
-  std::vector<Text> scratch_texts;  ///< for lists in payloads
-  std::string scratch_text;         ///< for a text that is made for a payload
+  std::vector<std::string> write_buffers;  ///< of exchanges that are over: an idle connection needs none
+  std::vector<Text> scratch_texts;         ///< for lists in payloads
+  std::string scratch_text;                ///< for a text that is made for a payload
 
  private:
   void start(std::unique_ptr<RequestState> owned);
@@ -144,8 +147,10 @@ class Engine {
   std::deque<RequestState*> finished_;
   std::vector<ConnectionId> failed_dials_;
   std::unordered_map<RequestId, std::unique_ptr<RequestState>> requests_;
-  std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;
-  std::vector<std::unique_ptr<Connection>> graves_;
+  pool::Slab<Connection> connection_memory_;
+  std::pmr::unsynchronized_pool_resource node_memory_;  ///< like it, of what follows
+  std::pmr::unordered_map<ConnectionId, pool::Slab<Connection>::Ptr> connections_{&node_memory_};
+  std::vector<pool::Slab<Connection>::Ptr> graves_;
   std::vector<std::unique_ptr<Dial>> dial_graves_;
   std::vector<Holder> scratch_holders_;
   std::vector<Candidate> scratch_candidates_;

@@ -22,7 +22,7 @@ void Engine::apply(const pool::Dial& action) {
   RequestState* request = find_request(action.request);
   std::shared_ptr<const Destination> target = request->target;
   request->dial = action.connection;
-  auto owned = std::make_unique<Connection>(*this, action.connection, std::move(target), action.request);
+  auto owned = connection_memory_.make(*this, action.connection, std::move(target), action.request);
   Connection& connection = *owned;
   connections_.emplace(action.connection, std::move(owned));
   fire<&ClientTrace::why_new>(request, &connection, [&] {
