@@ -34,6 +34,7 @@ class ConntraceCategory final : public std::error_category {
       case Errc::rate_limited: return "the rate limit would allow it only after the deadline";
       case Errc::proxy_refused: return "the proxy refused";
       case Errc::not_tls: return "server gave HTTP response to HTTPS client";
+      case Errc::not_http1: return "the server does not speak HTTP/1.1";
     }
     return "unknown error";
   }

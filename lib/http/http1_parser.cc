@@ -17,6 +17,8 @@ constexpr std::string_view kVersion = "HTTP/1.";
 constexpr std::size_t kUpToStatus = 12;
 /// Still an allocation that malloc keeps at hand.
 constexpr std::size_t kUsualFields = 15;
+/// Of HTTP/2: length, type, flags, stream.
+constexpr std::size_t kFrameHead = 9;
 constexpr int kSwitchingProtocols = 101;
 constexpr int kNoContent = 204;
 constexpr int kNotModified = 304;
@@ -27,6 +29,19 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool begins_well(std::string_view bytes) {
   const std::size_t known = std::min(bytes.size(), kVersion.size());
   return bytes.substr(0, known) == kVersion.substr(0, known);
+}
+
+/// The head of the SETTINGS frame with which an HTTP/2 server begins, whatever the client sends (RFC 9113 sections 3.4,
+/// 4.1 and 6.5): parameters of six bytes each, no flags, stream 0. Fewer bytes: as far as they go.
+bool may_be_settings_frame(std::string_view bytes) {
+  constexpr std::string_view kBehindLength("\x04\0\0\0\0\0", 6);
+  for (std::size_t i = 0; i < std::min(bytes.size(), kFrameHead); ++i) {
+    const auto byte = static_cast<unsigned char>(bytes[i]);
+    if (i < 2 && byte != 0) return false;
+    if (i == 2 && byte % 6 != 0) return false;
+    if (i > 2 && bytes[i] != kBehindLength[i - 3]) return false;
+  }
+  return true;
 }
 
 /// What is wrong with a status line; empty: nothing.
@@ -96,11 +111,15 @@ ParseStatus Http1Parser::take_head_line(std::string_view& bytes) {
   switch (lines_.next(bytes, head_bytes_, line)) {
     case LineReader::Status::need_more:
       // What is not HTTP may never send a line feed.
-      if (state_ == State::status_line && !begins_well(lines_.begun())) return fail(check_status_line(lines_.begun()));
+      if (state_ == State::status_line && !begins_well(lines_.begun())) {
+        const std::string_view begun = lines_.begun();
+        const bool undecided = begun.size() < kFrameHead && may_be_settings_frame(begun);
+        return undecided ? ParseStatus::need_more : refuse_beginning(begun);
+      }
       return ParseStatus::need_more;
     case LineReader::Status::bare_lf:
-      return fail(state_ == State::status_line && !begins_well(line) ? check_status_line(line)
-                                                                     : "a header line that ends in a bare line feed");
+      if (state_ == State::status_line && !begins_well(line)) return refuse_beginning(line);
+      return fail("a header line that ends in a bare line feed");
     case LineReader::Status::too_long:
       return fail(fmt::format("the head exceeds {} bytes", rules_.max_head_bytes), ParseStatus::header_too_large);
     case LineReader::Status::line: break;
@@ -110,8 +129,15 @@ ParseStatus Http1Parser::take_head_line(std::string_view& bytes) {
   return line.empty() ? finish_head() : take_field(line);
 }
 
+ParseStatus Http1Parser::refuse_beginning(std::string_view bytes) {
+  if (bytes.size() < kFrameHead || !may_be_settings_frame(bytes)) return fail(check_status_line(bytes));
+  return fail("the server spoke HTTP/2: its first bytes are a SETTINGS frame", ParseStatus::not_http1);
+}
+
 ParseStatus Http1Parser::take_status_line(std::string_view line) {
-  if (std::string wrong = check_status_line(line); !wrong.empty()) return fail(std::move(wrong));
+  if (std::string wrong = check_status_line(line); !wrong.empty()) {
+    return begins_well(line) ? fail(std::move(wrong)) : refuse_beginning(line);
+  }
   head_.minor_version = line[kVersion.size()] - '0';
   const std::string_view code = line.substr(kUpToStatus - 3);
   head_.status = (code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0');

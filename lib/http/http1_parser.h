@@ -44,6 +44,7 @@ enum class ParseStatus {
   stopped,           ///< a listener returned false
   failed,            ///< not HTTP, or such that its end is in doubt; error() says what
   header_too_large,  ///< head or trailers exceed a limit; error() says which
+  not_http1,         ///< the peer began with the SETTINGS frame of an HTTP/2 server
 };
 
 struct ParseResult {
@@ -81,7 +82,7 @@ class Http1Parser {
   [[nodiscard]] ParseResult end_of_stream();
   /// Once the final head is known: neither it nor the framing rules out another exchange.
   [[nodiscard]] bool keep_alive() const { return keep_alive_; }
-  /// What was wrong, in words without the URL; empty unless failed or header_too_large.
+  /// What was wrong, in words without the URL; empty unless failed, header_too_large or not_http1.
   [[nodiscard]] const std::string& error() const { return error_; }
 
  private:
@@ -89,6 +90,7 @@ class Http1Parser {
 
   [[nodiscard]] ParseStatus step(std::string_view& bytes);
   [[nodiscard]] ParseStatus take_head_line(std::string_view& bytes);
+  [[nodiscard]] ParseStatus refuse_beginning(std::string_view bytes);
   [[nodiscard]] ParseStatus take_status_line(std::string_view line);
   [[nodiscard]] ParseStatus take_field(std::string_view line);
   [[nodiscard]] ParseStatus finish_head();

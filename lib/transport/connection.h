@@ -132,6 +132,8 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void stop_exchange();
   void fail_exchange(Error error, CloseReason reason);
   void tell_body_done(const std::string& error, MonoTime now);
+  /// What a failure of the first exchange should say of ALPN; empty: nothing.
+  [[nodiscard]] std::string alpn_note(const char* before, const char* after = "") const;
   RequestState* release_request();
   [[nodiscard]] std::optional<CloseReason> why_unusable(bool nothing_left) const;
 
@@ -177,6 +179,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   std::uint64_t bytes_received_ = 0;
   int error_number_ = 0;
   bool close_inferred_ = false;
+  bool alpn_unanswered_ = false;  ///< TLS, and the server chose no protocol
   std::optional<CloseReason> idle_verdict_;
   bool reads_on_later_ = false;  ///< Engine::read_on_later() was asked
   // exchange

@@ -207,6 +207,7 @@ void Connection::on_tls_message(const TlsPeer& peer, const TlsMessage& message) 
 }
 
 void Connection::on_tls_done(const TlsPeer& peer, const TlsFacts& facts, const std::string& error, MonoTime at) {
+  alpn_unanswered_ = error.empty() && facts.alpn.empty();  // of two handshakes the last one counts
   CertificateFacts certificate;
   engine_.fire<&ClientTrace::tls_handshake_done>(
       dialler(), this,

@@ -67,6 +67,12 @@ bool Connection::take(std::string_view bytes) {
           make_error(Errc::header_too_large, request_->target->redacted + " (" + parser_.error() + ")", Phase::receive),
           CloseReason::protocol_error);
       return false;
+    case http::ParseStatus::not_http1:
+      fail_exchange(
+          make_error(Errc::not_http1, request_->target->redacted + " (" + parser_.error() + alpn_note("; ") + ")",
+                     Phase::receive),
+          CloseReason::protocol_error);
+      return false;
   }
   return false;
 }
@@ -216,15 +222,23 @@ void Connection::take_end() {
   }
   // On a connection that had been idle the FIN was most likely on its way already; only the kernel can tell.
   close_inferred_ = may_be_stale();
-  fail_exchange(make_error(Errc::closed_before_response, request_->target->redacted, Phase::wait),
-                may_be_stale() ? CloseReason::server_closed_idle : CloseReason::read_error);
+  fail_exchange(
+      make_error(Errc::closed_before_response, request_->target->redacted + alpn_note(" (", ")"), Phase::wait),
+      may_be_stale() ? CloseReason::server_closed_idle : CloseReason::read_error);
+}
+
+// A server that knows HTTP/2 only may let the handshake pass and hang up, or go on as if h2 had been chosen.
+std::string Connection::alpn_note(const char* before, const char* after) const {
+  if (!alpn_unanswered_ || requests_ > 1) return {};
+  return std::string(before) + "http/1.1 was offered by ALPN, the server chose nothing" + after;
 }
 
 void Connection::on_read_error(int error_number) {
   error_number_ = error_number;
   const bool idle_race = may_be_stale() && !exchange_.got_byte && error_number == ECONNRESET;
   close_inferred_ = idle_race;
-  fail_exchange(system_error(error_number, "receive from " + target->host_port,
+  const std::string note = exchange_.got_byte ? std::string() : alpn_note(" (", ")");
+  fail_exchange(system_error(error_number, "receive from " + target->host_port + note,
                              exchange_.got_byte ? Phase::receive : Phase::wait),
                 idle_race ? CloseReason::server_reset_idle : CloseReason::read_error);
 }

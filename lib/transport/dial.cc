@@ -173,7 +173,8 @@ void Dial::finish(CURLcode code) {
   in_multi_ = false;
   settle();
   curl_socket_t active = CURL_SOCKET_BAD;
-  if (code == CURLE_OK) curl_easy_getinfo(easy_.get(), CURLINFO_ACTIVESOCKET, &active);
+  const std::string declined = tls_ != nullptr ? tls_->declined_http1() : std::string();
+  if (code == CURLE_OK && declined.empty()) curl_easy_getinfo(easy_.get(), CURLINFO_ACTIVESOCKET, &active);
   if (const ConnectAttempt* winner = attempts_.choose(active); winner != nullptr) {
     succeed(*winner);
     return;
@@ -186,7 +187,9 @@ void Dial::finish(CURLcode code) {
     attempts_.end(timed_out ? ConnectOutcome::timed_out : ConnectOutcome::failed, timed_out ? ETIMEDOUT : os_error());
   }
   Error error = failure(code);
-  const std::string text = error.code == Errc::not_tls ? error.code.message() : detail(code);
+  std::string text = detail(code);
+  if (error.code == Errc::not_tls) text = error.code.message();
+  if (error.code == Errc::not_http1) text = declined;
   end_tls(text);
   end_proxy(text);
   curl_multi_remove_handle(dialer_.multi_.get(), easy_.get());

@@ -41,6 +41,9 @@ Error Dial::failure(CURLcode code) const {
   if ((tls_ != nullptr && tls_->started()) || is_tls_error(code)) {
     const std::string peer = tls_ != nullptr ? tls_->peer().host_port : target.host_port;
     if (tls_ != nullptr && tls_->peer_speaks_http()) return make_error(Errc::not_tls, "https://" + peer, Phase::tls);
+    if (const std::string why = tls_ != nullptr ? tls_->declined_http1() : ""; !why.empty()) {
+      return make_error(Errc::not_http1, fmt::format("https://{} ({})", peer, why), Phase::tls);
+    }
     return {libcurl, fmt::format("TLS handshake with {} ({})", peer, detail(code)), Phase::tls};
   }
   if (proxy_ == Proxy::asked) return proxy_failure(code);

@@ -4,11 +4,16 @@
 #include <openssl/x509_vfy.h>
 
 #include <cstring>
+#include <string_view>
 #include <utility>
+
+#include "http/syntax.h"
+#include "transport/alpn.h"
 
 namespace conntrace::transport {
 namespace {
 
+constexpr std::string_view kHttp1 = "http/1.1";
 constexpr unsigned char kAlpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 /// Where a connection's sessions go. Belongs to its SSL_CTX: tickets come when the dial is long over.
@@ -97,9 +102,13 @@ TlsWatch* TlsWatch::of(const SSL* ssl) {
   return static_cast<TlsWatch*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), watch_index()));
 }
 
-void TlsWatch::info_callback(const SSL* ssl, int where, int) noexcept {
+void TlsWatch::info_callback(const SSL* ssl, int where, int result) noexcept {
   TlsWatch* watch = of(ssl);
   if (watch == nullptr) return;
+  if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT) {
+    constexpr int kDescription = 0xff;  // above it is the level
+    watch->alpn_alert_ = (result & kDescription) == SSL_AD_NO_APPLICATION_PROTOCOL;
+  }
   if ((where & SSL_CB_HANDSHAKE_START) != 0 && !watch->started_) watch->on_start(ssl);
   if ((where & SSL_CB_HANDSHAKE_DONE) != 0 && !watch->ended_) watch->on_done(ssl);
 }
@@ -122,10 +131,6 @@ void TlsWatch::on_done(const SSL* ssl) {
   ended_ = mono_now();
   facts_.version = SSL_get_version(ssl);
   facts_.cipher = SSL_get_cipher_name(ssl);
-  const unsigned char* protocol = nullptr;
-  unsigned size = 0;
-  SSL_get0_alpn_selected(ssl, &protocol, &size);
-  facts_.alpn.assign(reinterpret_cast<const char*>(protocol), size);
   facts_.resumed = SSL_session_reused(ssl) == 1;
   facts_.certificate.reset(SSL_get1_peer_certificate(ssl));
   if (const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl); chain != nullptr) {
@@ -156,6 +161,9 @@ void TlsWatch::on_message(bool sent, int type, const unsigned char* data, std::s
     read_any_ = true;
     http_ = type == SSL3_RT_HEADER && size >= 5 && std::memcmp(data, "HTTP/", 5) == 0;
   }
+  if (!sent && type == SSL3_RT_HANDSHAKE) {
+    if (const auto chosen = chosen_protocol({reinterpret_cast<const char*>(data), size})) facts_.alpn = *chosen;
+  }
   if (!options_.messages || size == 0) return;
   switch (type) {
     case SSL3_RT_HANDSHAKE: listener_.on_handshake_message(*this, {message_name(data[0]), sent, size}); break;
@@ -163,6 +171,14 @@ void TlsWatch::on_message(bool sent, int type, const unsigned char* data, std::s
     case SSL3_RT_CHANGE_CIPHER_SPEC: listener_.on_handshake_message(*this, {"ChangeCipherSpec", sent, size}); break;
     default: break;
   }
+}
+
+std::string TlsWatch::declined_http1() const {
+  constexpr const char* kOffered = "http/1.1 was offered by ALPN, the server ";
+  if (alpn_alert_) return std::string(kOffered) + "refused it: alert no_application_protocol";
+  // RFC 7301 allows only what was offered; not every OpenSSL looks.
+  if (facts_.alpn.empty() || facts_.alpn == kHttp1) return {};
+  return std::string(kOffered) + "chose " + http::quoted(facts_.alpn);
 }
 
 void TlsWatch::succeeded() {

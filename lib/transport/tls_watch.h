@@ -76,6 +76,8 @@ class TlsWatch {
   [[nodiscard]] std::optional<MonoTime> ended() const { return ended_; }
   /// The peer's first bytes were those of an HTTP response.
   [[nodiscard]] bool peer_speaks_http() const { return http_; }
+  /// How the peer declined HTTP/1.1, the one protocol that ALPN (RFC 7301) offered it; empty: it did not.
+  [[nodiscard]] std::string declined_http1() const;
 
  private:
   static TlsWatch* of(const SSL* ssl);
@@ -95,6 +97,7 @@ class TlsWatch {
   SSL* ssl_ = nullptr;  ///< libcurl's; from the start on, while the handshake lasts
   bool started_ = false;
   bool http_ = false;
+  bool alpn_alert_ = false;
   bool read_any_ = false;
   bool offered_session_ = false;
   std::optional<MonoTime> ended_;

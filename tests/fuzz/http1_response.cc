@@ -37,7 +37,9 @@ void run(std::string_view input) {
                                   .max_fields = kMaxFields};
   input.remove_prefix(1);
   const http::Seen whole = http::parse_response(input, rules);
-  const bool refused = whole.status == http::ParseStatus::failed || whole.status == http::ParseStatus::header_too_large;
+  const bool refused = whole.status == http::ParseStatus::failed ||
+                       whole.status == http::ParseStatus::header_too_large ||
+                       whole.status == http::ParseStatus::not_http1;
   require(refused || whole.status == http::ParseStatus::complete, "the end of the bytes decides");
   require(refused != whole.error.empty(), "what is refused has a reason");
   require(whole.used <= input.size() && whole.body.size() <= input.size(), "nothing comes from nowhere");

@@ -251,13 +251,14 @@ TEST_F(ServerPeers, NghttpdSpeaksHttp2Only) {
   Client& client = use({.tls = {.verify = false}});
   const auto first = client.get(plain.url("http"));
   ASSERT_FALSE(first);
-  EXPECT_EQ(first.error().code, Errc::protocol_error);
-  EXPECT_THAT(first.error().message(), HasSubstr("HTTP/1"));
+  EXPECT_EQ(first.error().code, Errc::not_http1);
+  EXPECT_THAT(first.error().message(), HasSubstr("the server spoke HTTP/2: its first bytes are a SETTINGS frame"));
   EXPECT_EQ(close_reason(), CloseReason::protocol_error);
   const Nghttpd secure(true);
   const auto second = client.get(secure.url("https"));
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::closed_before_response) << "it hangs up on who did not ask for h2";
+  EXPECT_THAT(second.error().message(), HasSubstr("http/1.1 was offered by ALPN, the server chose nothing"));
   EXPECT_EQ(hooks_.all<EventKind::tls_handshake_done>().at(0).alpn, "");
   EXPECT_EQ(hooks_.all<EventKind::tls_handshake_done>().at(0).error, "");
 }

@@ -310,6 +310,48 @@ TEST_F(Tls, PlainServer) {
   EXPECT_EQ(handshake().error, "server gave HTTP response to HTTPS client");
 }
 
+TEST_F(Tls, ServerRefusesHttp1ByAlert) {
+  ScriptedServer server([](Peer&, int) {}, true, Alpn::refuses);
+  Client& client = use({.tls = {.ca_file = server.certificate_file()}});
+  const auto result = client.get(server.url());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::not_http1);
+  EXPECT_EQ(result.error().phase, Phase::tls);
+  const std::string why = "http/1.1 was offered by ALPN, the server refused it: alert no_application_protocol";
+  EXPECT_EQ(result.error().context, "https://127.0.0.1:" + std::to_string(server.port()) + " (" + why + ")");
+  EXPECT_EQ(handshake().error, why);
+  EXPECT_EQ(handshake().alpn, "");
+}
+
+TEST_F(Tls, ServerChoosesHttp2ThatNobodyOffered) {
+  ScriptedServer server([](Peer& peer, int) { peer.read_to_end(); }, true, Alpn::h2);
+  Client& client = use({.tls = {.ca_file = server.certificate_file()}});
+  const auto result = client.get(server.url());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::not_http1);
+  EXPECT_EQ(result.error().phase, Phase::tls);
+  EXPECT_EQ(handshake().error, "http/1.1 was offered by ALPN, the server chose \"h2\"");
+  EXPECT_EQ(handshake().alpn, "h2");
+  EXPECT_EQ(hooks_.all<EventKind::dial_done>().at(0).phase, Phase::tls);
+  EXPECT_EQ(hooks_.count(EventKind::got_conn), 0u);
+}
+
+TEST_F(Tls, ServerChoosesNothingAndSpeaksHttp2) {
+  ScriptedServer server(
+      [](Peer& peer, int) {
+        peer.write(std::string_view("\0\0\0\x04\0\0\0\0\0", 9));
+        peer.read_to_end();
+      },
+      true, Alpn::none);
+  Client& client = use({.tls = {.ca_file = server.certificate_file()}});
+  const auto result = client.get(server.url());
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::not_http1);
+  EXPECT_THAT(result.error().message(), HasSubstr("(the server spoke HTTP/2: its first bytes are a SETTINGS frame; "
+                                                  "http/1.1 was offered by ALPN, the server chose nothing)"));
+  EXPECT_EQ(close_reason(), CloseReason::protocol_error);
+}
+
 TEST_F(Tls, HandshakeTimeout) {
   ScriptedServer server([](Peer& peer, int) { peer.read_to_end(); });
   Client& client = use({.tls_handshake_timeout = std::chrono::milliseconds(50)});

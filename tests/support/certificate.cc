@@ -36,14 +36,11 @@ Certificate make_certificate(EVP_PKEY* key, const std::string& common_name, cons
   return certificate;
 }
 
-int choose_http11(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned in_size,
-                  void*) {
-  static constexpr unsigned char kOurs[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-  unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, kOurs, sizeof kOurs, in, in_size) != OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_NOACK;
-  }
-  *out = chosen;
+int choose(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char*, unsigned, void* protocol) {
+  if (protocol == nullptr) return SSL_TLSEXT_ERR_ALERT_FATAL;
+  const std::string_view name = *static_cast<const std::string_view*>(protocol);
+  *out = reinterpret_cast<const unsigned char*>(name.data());
+  *out_size = static_cast<unsigned char>(name.size());
   return SSL_TLSEXT_ERR_OK;
 }
 
@@ -63,13 +60,16 @@ Identity make_identity(const std::string& common_name, const std::string& altern
           text([&](BIO* bio) { PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr); })};
 }
 
-ssl_ctx_st* make_server_context(std::string& certificate_file) {
+ssl_ctx_st* make_server_context(std::string& certificate_file, Alpn alpn) {
   const PrivateKey key(EVP_EC_gen("P-256"));
   const Certificate certificate = make_certificate(key.get(), "localhost", "DNS:localhost,IP:127.0.0.1");
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
   SSL_CTX_use_certificate(context, certificate.get());
   SSL_CTX_use_PrivateKey(context, key.get());
-  SSL_CTX_set_alpn_select_cb(context, choose_http11, nullptr);
+  static std::string_view http1 = "http/1.1";
+  static std::string_view h2 = "h2";
+  std::string_view* protocol = alpn == Alpn::http1 ? &http1 : alpn == Alpn::h2 ? &h2 : nullptr;
+  if (alpn != Alpn::none) SSL_CTX_set_alpn_select_cb(context, choose, protocol);
   char path[] = "/tmp/conntrace-test-XXXXXX";
   const int fd = mkstemp(path);
   FILE* file = fdopen(fd, "w");

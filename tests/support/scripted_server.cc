@@ -154,7 +154,7 @@ void Peer::reset() {
   connect(fd_.get(), &none, sizeof none);
 }
 
-ScriptedServer::ScriptedServer(Script script, bool tls) : script_(std::move(script)) {
+ScriptedServer::ScriptedServer(Script script, bool tls, Alpn alpn) : script_(std::move(script)) {
   listener_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -166,7 +166,7 @@ ScriptedServer::ScriptedServer(Script script, bool tls) : script_(std::move(scri
   }
   port_ = ntohs(address.sin_port);
   signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
-  if (tls) tls_ = make_server_context(certificate_file_);
+  if (tls) tls_ = make_server_context(certificate_file_, alpn);
   acceptor_ = std::thread([this] { accept_all(); });
 }
 

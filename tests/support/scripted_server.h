@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "conntrace/unique_fd.h"
+#include "support/certificate.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
@@ -60,7 +61,7 @@ class Peer {
 class ScriptedServer {
  public:
   using Script = std::function<void(Peer& peer, int connection)>;
-  explicit ScriptedServer(Script script, bool tls = false);
+  explicit ScriptedServer(Script script, bool tls = false, Alpn alpn = Alpn::http1);
   ~ScriptedServer();
   ScriptedServer(const ScriptedServer&) = delete;
   ScriptedServer& operator=(const ScriptedServer&) = delete;

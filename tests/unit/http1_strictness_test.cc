@@ -49,6 +49,26 @@ TEST(Http1Strictness, WhatIsNotHttp) {
             R"(the response does not begin with HTTP/1. but with "\x15\x03\x03")");
 }
 
+TEST(Http1Strictness, SettingsFrameOfAnHttp2Server) {
+  const std::string frame("\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64", 15);
+  const std::string empty("\0\0\0\x04\0\0\0\0\0", 9);
+  for (const std::string& bytes : {frame, empty, frame + "\r\n", frame.substr(0, 11) + "\n"}) {
+    for (const std::size_t step : {std::size_t{1}, std::size_t{5}, std::string::npos}) {
+      const Seen seen = parse_response(bytes, {}, step);
+      EXPECT_EQ(seen.status, ParseStatus::not_http1);
+      EXPECT_EQ(seen.error, "the server spoke HTTP/2: its first bytes are a SETTINGS frame");
+    }
+  }
+  // Nearly one: another type, flags, a stream, a length that no parameters have, not the whole of its head.
+  for (const std::size_t wrong : {1, 2, 3, 4, 8}) {
+    std::string bytes = frame;
+    bytes[wrong] = '\x05';
+    EXPECT_EQ(parse_response(bytes).status, ParseStatus::failed) << wrong;
+  }
+  EXPECT_EQ(parse_response(frame.substr(0, 8)).error, "the connection ended within the status line");
+  EXPECT_EQ(parse_response(frame.substr(0, 3) + "\r\n").status, ParseStatus::failed);
+}
+
 TEST(Http1Strictness, StatusLine) {
   const std::string version = "an HTTP version that is neither 1.0 nor 1.1: ";
   const std::string status = "a status that is not a number from 100 to 999: ";

@@ -37,6 +37,7 @@ enum class Errc {
   acquire_timeout,         ///< no connection could be had within acquire_timeout
   proxy_refused,           ///< the proxy did not make the way to the target; the context has its status
   not_tls,                 ///< the server gave an HTTP response to an HTTPS client
+  not_http1,               ///< the server refused HTTP/1.1 by ALPN, chose something else, or spoke HTTP/2
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;
