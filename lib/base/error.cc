@@ -35,6 +35,7 @@ class ConntraceCategory final : public std::error_category {
       case Errc::proxy_refused: return "the proxy refused";
       case Errc::not_tls: return "server gave HTTP response to HTTPS client";
       case Errc::not_http1: return "the server does not speak HTTP/1.1";
+      case Errc::redirect_refused: return "the redirect policy refused";
     }
     return "unknown error";
   }

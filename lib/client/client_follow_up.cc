@@ -11,8 +11,9 @@
 namespace conntrace::client {
 
 bool is_final(const Error& error) {
-  constexpr Errc kFinal[] = {Errc::invalid_request, Errc::cancelled,          Errc::shutdown, Errc::body_source_failed,
-                             Errc::rate_limited,    Errc::too_many_redirects, Errc::not_built};
+  constexpr Errc kFinal[] = {Errc::invalid_request,    Errc::cancelled,    Errc::shutdown,
+                             Errc::body_source_failed, Errc::rate_limited, Errc::too_many_redirects,
+                             Errc::redirect_refused,   Errc::not_built};
   return std::any_of(std::begin(kFinal), std::end(kFinal), [&](Errc code) { return error.code == code; });
 }
 
@@ -25,34 +26,54 @@ bool ClientRun::plan_redirect(const Response& response) {
   if (options_->max_redirects <= 0 || location == nullptr) return false;
   auto method = redirect_method(response.status, method_, has_body(), can_resend_body());
   if (!method) return false;
-  const auto url = resolve_location(url_, *location);
+  auto url = resolve_location(url_, *location);
   if (!url) {
-    redirect_error_ = Error(url.error()).within("redirect from " + http::without_password(url_));
-    return true;
+    Error error = std::move(url).error().within("redirect from " + http::without_password(url_));
+    return refuse_redirect(std::move(error), response);
   }
-  if (followed_ >= options_->max_redirects) {
-    redirect_error_ = too_many_redirects(followed_, *url);
-    return true;
-  }
-  if (options_->check_redirect) {
-    const RedirectStep step{
-        .response = response, .next_url = *url, .next_method = method->method, .followed = followed_};
-    switch (options_->check_redirect(step)) {
-      case RedirectChoice::follow: break;
-      case RedirectChoice::use_response: return false;
-      case RedirectChoice::fail: redirect_error_ = too_many_redirects(followed_, *url); return true;
-    }
+  if (followed_ >= options_->max_redirects) return refuse_redirect(too_many_redirects(followed_, *url), response);
+  const bool keeps_body = method->keeps_body && sends_body_;
+  const bool carries_secrets = !secrets_dropped_ && may_carry_secrets(original_.url, *url);
+  const std::string* own_referer = find_header(original_.headers, "referer");
+  next_headers_ = redirected_headers(original_.headers,
+                                     {.keeps_body = keeps_body,
+                                      .carries_secrets = carries_secrets,
+                                      .keeps_host = is_relative(*location),
+                                      .referer = referer(url_, *url, own_referer != nullptr ? *own_referer : "")});
+  next_method_ = std::move(method->method);
+  next_url_ = *std::move(url);
+  auto choice = ask_policy(response);
+  if (!choice) return refuse_redirect(std::move(choice).error(), response);
+  if (*choice == RedirectChoice::use_response) return false;
+  if (*choice == RedirectChoice::fail) {
+    const std::string where = http::without_password(url_) + " leads to " + http::without_password(next_url_);
+    return refuse_redirect(make_error(Errc::redirect_refused, where), response);
   }
   plan_ = Plan::redirect;
   next_id_ = transport_.reserve_id();
-  next_method_ = std::move(method->method);
-  next_sends_body_ = method->keeps_body && sends_body_;
-  next_url_ = *url;
-  next_keeps_host_ = is_relative(*location);
+  next_sends_body_ = keeps_body;
+  secrets_dropped_ = !carries_secrets;
   const auto target = http::parse_target(next_url_);
   transport_.tell_redirect(
       response.request,
       {.status = response.status, .location = target ? Text(target->redacted) : Text(), .next_request = next_id_});
+  return true;
+}
+
+Result<RedirectChoice> ClientRun::ask_policy(const Response& response) {
+  if (!options_->check_redirect) return RedirectChoice::follow;
+  via_.push_back({response.request, method_, url_, std::move(sent_headers_), response.status});
+  return options_->check_redirect({.response = response,
+                                   .next_url = next_url_,
+                                   .next_method = next_method_,
+                                   .next_headers = next_headers_,
+                                   .followed = followed_,
+                                   .via = via_});
+}
+
+bool ClientRun::refuse_redirect(Error error, const Response& response) {
+  error.response = std::make_shared<const Response>(response);
+  redirect_error_ = std::move(error);
   return true;
 }
 
@@ -92,14 +113,8 @@ void ClientRun::follow() {
   if (plan_ == Plan::retry) {
     delay = retry_delay_;
   } else {
-    secrets_dropped_ = secrets_dropped_ || !may_carry_secrets(original_.url, next_url_);
-    const std::string* own_referer = find_header(original_.headers, "referer");
-    headers_ = redirected_headers(original_.headers,
-                                  {.keeps_body = next_sends_body_,
-                                   .carries_secrets = !secrets_dropped_,
-                                   .keeps_host = next_keeps_host_,
-                                   .referer = referer(url_, next_url_, own_referer != nullptr ? *own_referer : "")});
     ++followed_;
+    headers_ = std::move(next_headers_);
     method_ = std::move(next_method_);
     url_ = std::move(next_url_);
     sends_body_ = next_sends_body_;

@@ -145,6 +145,7 @@ Request ClientRun::make_request() {
   const bool decodes = !options_->disable_compression && http::wants_decoding(request);
   if (decodes) request.headers.emplace_back("Accept-Encoding", http::kAcceptEncoding);
   if (deadline_ != MonoTime::max()) request.timeout = std::max(MonoTime{}, deadline_ - mono_now());
+  if (options_->check_redirect) sent_headers_ = request.headers;
   request.stop = original_.stop;
   request.trace = original_.trace;
   request.redirected_from = redirected_from_;

@@ -52,6 +52,10 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
 
   // client_follow_up.cc
   [[nodiscard]] bool plan_redirect(const Response& response);
+  /// What the application's policy says of the planned redirect; without one it is followed.
+  [[nodiscard]] Result<RedirectChoice> ask_policy(const Response& response);
+  /// The redirect is not followed; the error gets its head.
+  bool refuse_redirect(Error error, const Response& response);
   bool plan_retry(const Response* response, const Error* error);
   [[nodiscard]] bool may_repeat() const;
   [[nodiscard]] bool can_resend_body() const;
@@ -69,6 +73,7 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
   std::string method_;
   std::string url_;
   Headers headers_;
+  Headers sent_headers_;  ///< with cookies and Accept-Encoding; kept for check_redirect alone
   bool sends_body_ = true;
   bool source_used_ = false;
   std::optional<RequestId> redirected_from_;
@@ -88,7 +93,8 @@ class ClientRun : public std::enable_shared_from_this<ClientRun> {
   std::string next_method_;
   std::string next_url_;
   bool next_sends_body_ = false;
-  bool next_keeps_host_ = false;
+  Headers next_headers_;
+  std::vector<RedirectHop> via_;  ///< kept for check_redirect alone
   std::optional<Error> redirect_error_;
   int followed_ = 0;
   bool secrets_dropped_ = false;

@@ -34,26 +34,81 @@ std::string count_up(const std::string& path, int) {
 TEST_F(GoRedirects, ClientRedirects) {
   Site site(count_up);
   std::vector<int> followed;
-  RedirectChoice after_three = RedirectChoice::follow;
+  std::vector<std::vector<std::string>> via;
+  Result<RedirectChoice> after_three = RedirectChoice::follow;
   Client& client = use_client({.check_redirect = [&](const RedirectStep& step) {
     followed.push_back(step.followed);
+    via.emplace_back();
+    for (const RedirectHop& hop : step.via) via.back().push_back(hop.url);
     return step.followed < 3 ? RedirectChoice::follow : after_three;
   }});
   const auto stopped = client.get(site.url("/"));
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, Errc::too_many_redirects);
   EXPECT_THAT(stopped.error().message(), HasSubstr("stopped after 10 redirects"));
+  ASSERT_NE(stopped.error().response, nullptr);
+  EXPECT_EQ(stopped.error().response->status, 302);
+  EXPECT_EQ(*find_header(stopped.error().response->headers, "location"), "/?n=11");
   EXPECT_EQ(site.heads().size(), 11u);
   EXPECT_THAT(followed, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+  EXPECT_THAT(via.at(0), ElementsAre(site.url("/")));
+  EXPECT_THAT(via.at(2), ElementsAre(site.url("/"), site.url("/?n=1"), site.url("/?n=2")));
+  EXPECT_EQ(via.at(9).size(), 10u);
   EXPECT_THAT(site.heads().at(10), HasSubstr("Referer: " + site.url("/?n=9") + "\r\n"));
 
   after_three = RedirectChoice::fail;
   const auto refused = client.get(site.url("/"));
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::too_many_redirects);
+  EXPECT_EQ(refused.error().code, Errc::redirect_refused);
   EXPECT_THAT(refused.error().message(), HasSubstr("n=4"));
   EXPECT_EQ(site.heads().size(), 15u);
-  EXPECT_EQ(site.connections(), 1);
+
+  after_three = Failure(make_error(Errc::invalid_request, "not there"));
+  const auto refused_by_error = client.get(site.url("/"));
+  ASSERT_FALSE(refused_by_error);
+  EXPECT_EQ(refused_by_error.error().code, Errc::invalid_request);
+  EXPECT_EQ(refused_by_error.error().context, "not there");
+  const auto last = refused_by_error.error().response;
+  ASSERT_NE(last, nullptr);
+  EXPECT_EQ(last->status, 302);
+  EXPECT_EQ(*find_header(last->headers, "location"), "/?n=4");
+  EXPECT_EQ(last->body, "") << "closed, as in Go";
+  EXPECT_EQ(last->request, hooks_.all<EventKind::request_done>().size());
+  EXPECT_EQ(site.connections(), 1) << "its rest was short";
+}
+
+// What Go's policies do with via and the request that is to come: look at what was sent, and change what will be.
+TEST_F(GoRedirects, PolicySeesAndChangesHeaders) {
+  Site site([](const std::string& path, int) {
+    if (path == "/a") return answer("302 Found", "Location: /b\r\nSet-Cookie: late=1\r\n");
+    return path == "/b" ? answer("307 Temporary Redirect", "Location: /c\r\n") : answer("200 OK");
+  });
+  auto jar = std::make_shared<CookieJar>();
+  jar->set_cookies(site.url("/"), {{"Set-Cookie", "early=1"}});
+  std::vector<RedirectHop> hops;
+  Client& client = use_client({.check_redirect =
+                                   [&](const RedirectStep& step) {
+                                     hops.assign(step.via.begin(), step.via.end());
+                                     step.next_headers.emplace_back("X-Hops", std::to_string(step.via.size()));
+                                     return RedirectChoice::follow;
+                                   },
+                               .cookie_jar = jar});
+  ASSERT_TRUE(client.send(Request{.method = "POST", .url = site.url("/a"), .headers = {{"X-Own", "1"}}, .body = "b"}));
+  ASSERT_EQ(hops.size(), 2u);
+  EXPECT_EQ(hops[0].method, "POST");
+  EXPECT_EQ(hops[0].status, 302);
+  EXPECT_EQ(hops[0].request, 1u);
+  EXPECT_EQ(*find_header(hops[0].headers, "cookie"), "early=1") << "as it was sent, not as it would be now";
+  EXPECT_NE(find_header(hops[0].headers, "accept-encoding"), nullptr);
+  EXPECT_EQ(hops[1].method, "GET");
+  EXPECT_EQ(hops[1].status, 307);
+  EXPECT_EQ(hops[1].url, site.url("/b"));
+  EXPECT_EQ(*find_header(hops[1].headers, "cookie"), "early=1; late=1");
+  EXPECT_EQ(*find_header(hops[1].headers, "x-hops"), "1");
+  EXPECT_THAT(site.heads().at(1), HasSubstr("X-Own: 1\r\n"));
+  EXPECT_THAT(site.heads().at(1), HasSubstr("X-Hops: 1\r\n"));
+  EXPECT_THAT(site.heads().at(2), HasSubstr("X-Hops: 2\r\n"));
+  EXPECT_THAT(site.heads().at(2), Not(HasSubstr("X-Hops: 1\r\n"))) << "a change is for one request";
 }
 
 TEST_F(GoRedirects, ClientRedirectTypes) {

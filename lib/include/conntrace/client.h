@@ -3,6 +3,7 @@
 
 #include <future>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "conntrace/body_reader.h"
@@ -13,17 +14,29 @@
 
 namespace conntrace {
 
-/// A redirect that is about to be followed.
+/// A request that was answered by a redirect.
+struct RedirectHop {
+  RequestId request = 0;  ///< its number
+  std::string method;
+  std::string url;
+  Headers headers;  ///< as they were sent, but for what the transport adds if missing (Host, …)
+  int status = 0;   ///< of the redirect
+};
+
+/// A redirect that is about to be followed. Valid during the call.
 struct RedirectStep {
   const Response& response;     ///< its head
   const std::string& next_url;  ///< where it leads
   const std::string& next_method;
-  int followed = 0;  ///< redirects followed before it
+  Headers& next_headers;  ///< of the request that follows, which alone they are for; may be changed. Cookies come later
+  int followed = 0;       ///< redirects followed before it
+  /// All requests so far, the oldest first; `response` answers the last one (Go's via).
+  std::span<const RedirectHop> via;
 };
 enum class RedirectChoice {
   follow,
   use_response,  ///< the redirect itself is the response (Go's ErrUseLastResponse)
-  fail,          ///< Errc::too_many_redirects
+  fail,          ///< Errc::redirect_refused
 };
 
 struct ClientOptions {
@@ -32,8 +45,9 @@ struct ClientOptions {
   std::chrono::nanoseconds timeout{};
   /// Redirects that are followed for one request; one more fails it. 0: a redirect is the response.
   int max_redirects = 10;
-  /// Asked before each redirect within max_redirects. Runs on the transport's thread.
-  std::function<RedirectChoice(const RedirectStep&)> check_redirect;
+  /// Asked before each redirect within max_redirects. An error that it returns is the request's. Error::response has
+  /// the redirect that was not followed. Runs on the transport's thread.
+  std::function<Result<RedirectChoice>(const RedirectStep&)> check_redirect;
   /// Cookies of responses, sent with later requests. Several clients may share one.
   std::shared_ptr<CookieJar> cookie_jar;
   /// Further attempts after errors and some statuses, each a request of its own with `retry_of`. Only for requests that

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <tl/expected.hpp>
@@ -11,6 +12,8 @@
 #include "conntrace/reasons.h"
 
 namespace conntrace {
+
+struct Response;
 
 /// Failures that neither errno nor libcurl has a code for.
 enum class Errc {
@@ -38,6 +41,7 @@ enum class Errc {
   proxy_refused,           ///< the proxy did not make the way to the target; the context has its status
   not_tls,                 ///< the server gave an HTTP response to an HTTPS client
   not_http1,               ///< the server refused HTTP/1.1 by ALPN, chose something else, or spoke HTTP/2
+  redirect_refused,        ///< ClientOptions::check_redirect said fail
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;
@@ -63,6 +67,9 @@ struct Error {
   bool recoverable = true;
   /// Of a request: where its time went until it failed, in the order of the phases; those that took none are left out.
   std::vector<PhaseTime> spent = {};
+  /// Of a redirect that was not followed (too_many_redirects, redirect_refused, a bad Location): its status, headers
+  /// and numbers, without the body. Otherwise nothing.
+  std::shared_ptr<const Response> response = {};
 
   /// "context: message", one line, for people. Says the same of the same failure, so that logs can be grouped by it.
   [[nodiscard]] std::string message() const;
