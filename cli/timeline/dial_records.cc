@@ -72,12 +72,22 @@ void Engine::take_dial(const Event& event, HookPlace& place) {
       claim(*place.socket, place);
       loose_.push_back(place.socket);
     }
-    place.socket->remote = connect->address;
+    if (connect->network != "dial") place.socket->remote = connect->address;
     if (connect->fd > 0) place.socket->fd = connect->fd;
     if (dial.request != 0) place.socket->dialled_by = dial.request;
     dial.tries.push_back({.address = std::string(connect->address), .start_ns = now, .socket = place.socket});
   } else if (const auto* connected = get_if<EventKind::connect_done>(event)) {
     ConnectTry* attempt = find_try(dial, place.header.cookie != 0 ? place.socket : nullptr, connected->address);
+    if (attempt == nullptr && connected->network == "dial") {
+      // The application's dial function made the socket: now it has a name.
+      attempt = find_try(dial, nullptr, connected->address);
+      if (attempt != nullptr && place.socket) {
+        place.socket->start_missing = false;
+        place.socket->dialled_by = attempt->socket->dialled_by;
+        std::erase(loose_, attempt->socket);
+        attempt->socket = place.socket;
+      }
+    }
     if (attempt == nullptr) return;
     attempt->end_ns = now;
     attempt->error = connected->error;

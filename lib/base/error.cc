@@ -36,6 +36,7 @@ class ConntraceCategory final : public std::error_category {
       case Errc::not_tls: return "server gave HTTP response to HTTPS client";
       case Errc::not_http1: return "the server does not speak HTTP/1.1";
       case Errc::redirect_refused: return "the redirect policy refused";
+      case Errc::dial_function_failed: return "the dial function failed";
     }
     return "unknown error";
   }

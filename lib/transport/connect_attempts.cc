@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "transport/dialer.h"
 #include "transport/socket_facts.h"
@@ -37,6 +38,7 @@ std::string ConnectAttempt::what() const {
     case ConnectOutcome::failed:
     case ConnectOutcome::unknown: break;
   }
+  if (!error.empty()) return error;
   if (error_number == 0) return "failed; libcurl does not say why";
   std::string why = std::strerror(error_number);
   if (!ports) return why;
@@ -44,12 +46,17 @@ std::string ConnectAttempt::what() const {
                      ports->exhausted() ? "ports exhausted" : "ports are left", ports->sockets, ports->local_ports);
 }
 
+void ConnectAttempts::adopt(ConnectAttempt attempt) {
+  attempts_.push_back(std::move(attempt));
+  winner_ = attempts_.size() - 1;
+}
+
 void ConnectAttempts::begin(int fd, const std::string& address, bool ipv6) {
   ConnectAttempt& attempt = attempts_.emplace_back();
   attempt.fd = fd;
   attempt.cookie = socket_cookie(fd);
   attempt.address = address;
-  attempt.ipv6 = ipv6;
+  attempt.network = ipv6 ? "tcp6" : "tcp4";
   observer_.on_connect_start(attempt, mono_now());
 }
 

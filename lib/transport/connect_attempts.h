@@ -20,9 +20,10 @@ struct ConnectAttempt {
   std::uint64_t cookie = 0;
   std::string address;  ///< ip:port
   std::string local;    ///< ip:port, once connected
-  bool ipv6 = false;
+  const char* network = "tcp4";
   ConnectOutcome outcome = ConnectOutcome::unknown;
   int error_number = 0;          ///< errno; 0: none, or libcurl does not say
+  std::string error;             ///< what the application's dial function says; empty: it was not asked
   std::optional<PortUse> ports;  ///< with EADDRNOTAVAIL
   MonoTime ended{};              ///< when it connected or failed
   bool done = false;             ///< on_connect_done was called
@@ -43,6 +44,10 @@ class ConnectAttempts {
  public:
   explicit ConnectAttempts(DialObserver& observer) : observer_(observer) {}
 
+  /// One that has connected, and was told: the application's.
+  void adopt(ConnectAttempt attempt);
+  /// It has this descriptor from now on.
+  void move_winner(int fd) { attempts_[winner_].fd = fd; }
   void begin(int fd, const std::string& address, bool ipv6);
   /// The socket is ready. True: it is the one that connected.
   [[nodiscard]] bool look(int fd);

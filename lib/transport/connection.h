@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -74,6 +75,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   // connection_dial.cc
   void enter_dial(Phase phase);
   void connect(const std::vector<std::string>& addresses);
+  void start_dial(DialPlan plan);
   void on_resolved(const Resolved& resolved, bool coalesced);
   void on_connect_start(const ConnectAttempt& attempt, MonoTime at) override;
   void on_connect_done(const ConnectAttempt& attempt) override;
@@ -91,6 +93,15 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   void limit_dial(MonoTime timeout, const std::string& what, EventLoop::Timer& timer);
   void tell_dns_done(const Resolved& resolved, const std::string& error, bool coalesced);
   [[nodiscard]] RequestState* dialler() const;
+
+  // connection_given.cc
+  void ask_dial_function();
+  [[nodiscard]] bool awaits_answer() const;
+  void on_answer(Result<DialledSocket> result);
+  /// Tells what came of asking.
+  void end_asking(ConnectOutcome outcome, int error_number, std::string error);
+  /// The dial ends without the function's answer, or without its use.
+  void abandon_answer(const Error& error);
 
   // connection_send.cc
   void attach_source();
@@ -163,6 +174,12 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   // dial
   MonoTime dial_start_{};
   std::unique_ptr<Dial> dial_;
+  /// The application's dial function, asked for a socket.
+  struct Asked {
+    ConnectAttempt attempt;
+    std::stop_source stop;
+  };
+  std::shared_ptr<Asked> asked_;  ///< until the dial ends; shared with nobody, but the answer may outlive it
   bool dial_ended_ = false;
   bool dns_told_ = false;
   std::shared_ptr<bool> awaits_lookup_;  ///< for lookups that outlive the dial

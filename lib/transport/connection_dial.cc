@@ -10,6 +10,7 @@
 
 #include "transport/connection.h"
 #include "transport/engine.h"
+#include "transport/socket_facts.h"
 
 namespace conntrace::transport {
 
@@ -29,6 +30,10 @@ void Connection::begin_dial() {
     return;
   }
   limit_dial(engine_.options.dial_timeout, "dial " + target->hop, dial_timer_);
+  if (engine_.options.dial) {
+    ask_dial_function();
+    return;
+  }
   if (target->hop_is_address) {
     connect({});
     return;
@@ -71,8 +76,16 @@ void Connection::tell_dns_done(const Resolved& resolved, const std::string& erro
 
 void Connection::connect(const std::vector<std::string>& addresses) {
   enter_dial(Phase::connect);
-  DialPlan plan{.target = target, .addresses = addresses, .connect_header = engine_.options.proxy_connect_header};
+  DialPlan plan{.addresses = addresses};
   if (dial_timer_ != EventLoop::Timer{}) plan.connect_limit = std::max(dial_timer_.first - mono_now(), MonoTime(1));
+  start_dial(std::move(plan));
+}
+
+void Connection::start_dial(DialPlan plan) {
+  plan.target = target;
+  // libcurl must not resolve where the application has connected already.
+  if (plan.given && !target->hop_is_address) plan.addresses = {"127.0.0.1"};
+  plan.connect_header = engine_.options.proxy_connect_header;
   if (auto usable = ask_connect_header(plan.connect_header); !usable) {
     end_dial(std::move(usable).error());
     return;
@@ -108,6 +121,7 @@ void Connection::limit_dial(MonoTime timeout, const std::string& what, EventLoop
 
 void Connection::abort_dial(Error error) {
   if (!dialling()) return;
+  abandon_answer(error);
   if (dial_phase == Phase::dns && !dns_told_) tell_dns_done({}, error.message(), false);
   if (dial_ != nullptr) {
     const bool timed_out = error.code == Errc::timeout;
@@ -125,11 +139,7 @@ void Connection::on_connect_start(const ConnectAttempt& attempt, MonoTime at) {
   cookie_ = attempt.cookie;
   engine_.fire<&ClientTrace::connect_start>(
       dialler(), this,
-      [&] {
-        return ConnectStartInfo{
-            .network = attempt.ipv6 ? "tcp6" : "tcp4", .address = attempt.address, .fd = attempt.fd};
-      },
-      at);
+      [&] { return ConnectStartInfo{.network = attempt.network, .address = attempt.address, .fd = attempt.fd}; }, at);
 }
 
 void Connection::on_connect_done(const ConnectAttempt& attempt) {
@@ -142,7 +152,7 @@ void Connection::on_connect_done(const ConnectAttempt& attempt) {
   engine_.fire<&ClientTrace::connect_done>(
       dialler(), this,
       [&] {
-        ConnectDoneInfo info{.network = attempt.ipv6 ? "tcp6" : "tcp4",
+        ConnectDoneInfo info{.network = attempt.network,
                              .address = attempt.address,
                              .local = attempt.local,
                              .error_number = attempt.error_number,
@@ -243,7 +253,7 @@ void Connection::on_dialled(Stream stream, const ConnectAttempt& attempt) {
   stream_ = std::move(stream);
   cookie_ = attempt.cookie;
   local_ = attempt.local;
-  remote_ = attempt.address;
+  remote_ = asked_ == nullptr ? attempt.address : remote_address(stream_.fd());
   opened_ = mono_now();
   if (!engine_.loop.add(stream_.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, this)) {
     const int error_number = errno;
@@ -269,15 +279,21 @@ void Connection::end_dial(std::optional<Error> error) {
     DialDoneInfo info{.error = message,
                       .phase = error ? error->phase : Phase::none,
                       .duration_ns = static_cast<std::uint64_t>((mono_now() - dial_start_).count())};
-    if (dial_ == nullptr) return info;
-    info.attempts = dial_->attempts().count();
-    info.attempts_failed = info.attempts - (dial_->attempts().winner() != nullptr ? 1 : 0);
-    tried = dial_->attempts().each();
+    if (dial_ != nullptr) {
+      info.attempts = dial_->attempts().count();
+      info.attempts_failed = info.attempts - (dial_->attempts().winner() != nullptr ? 1 : 0);
+      tried = dial_->attempts().each();
+    } else if (asked_ != nullptr) {
+      info.attempts = 1;
+      info.attempts_failed = asked_->attempt.outcome == ConnectOutcome::connected ? 0 : 1;
+      tried = {asked_->attempt.address + ": " + asked_->attempt.what()};
+    }
     engine_.scratch_texts.assign(tried.begin(), tried.end());
     info.tried = engine_.scratch_texts;
     return info;
   });
-  engine_.bury(std::move(dial_));  // it may be the one that calls
+  if (dial_ != nullptr) engine_.bury(std::move(dial_));  // it may be the one that calls
+  asked_.reset();
   if (error) {
     dial_error = std::move(error);
     engine_.dial_failed(*this);

@@ -26,6 +26,8 @@ struct Destination : http::Target {
 
   /// Requests are sent to the proxy in absolute-form: connections serve all targets.
   [[nodiscard]] bool forwarded() const { return proxy && !proxy->is_socks() && scheme == "http"; }
+  /// TLS comes first on the connection, before all of HTTP and CONNECT.
+  [[nodiscard]] bool hop_is_tls() const { return proxy ? proxy->is_tls() : scheme == "https"; }
   /// The proxy makes a tunnel, whose other end is the target.
   [[nodiscard]] bool tunnelled() const { return proxy && !forwarded(); }
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/dial.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -24,6 +26,7 @@ Dial::Dial(Dialer& dialer, DialPlan plan, DialObserver& observer)
       share_(curl_share_init()),
       easy_(curl_easy_init()),
       attempts_(observer) {
+  if (plan_.given) attempts_.adopt(plan_.given->attempt);
   configure();
 }
 
@@ -50,7 +53,8 @@ curl_socket_t Dial::open_callback(void* self, curlsocktype, curl_sockaddr* addre
   return static_cast<Dial*>(self)->open_socket(*address);
 }
 
-curl_socket_t Dial::open_socket(const curl_sockaddr& address) {
+curl_socket_t Dial::open_socket(curl_sockaddr& address) {
+  if (plan_.given) return open_placeholder(address);
   static_cast<void>(attempts_.settle(os_error()));  // none has connected: libcurl would open no other
   const int fd = socket(address.family, address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.protocol);
   if (fd < 0) {
@@ -60,6 +64,33 @@ curl_socket_t Dial::open_socket(const curl_sockaddr& address) {
   }
   attempts_.begin(fd, format_address(&address.addr), address.family == AF_INET6);
   return fd;
+}
+
+curl_socket_t Dial::open_placeholder(curl_sockaddr& address) {
+  errno = EISCONN;  // libcurl asks for a second socket
+  UniqueFd fd;
+  if (plan_.given->fd.valid()) fd = make_placeholder(address.addr, address.addrlen);
+  if (!fd.valid()) {
+    socket_error_ = errno;
+    if (errno == EMFILE || errno == ENFILE) observer_.on_no_descriptor(errno);
+    return CURL_SOCKET_BAD;
+  }
+  address.family = AF_UNIX;
+  address.socktype = SOCK_DGRAM;
+  address.protocol = 0;
+  return placeholder_ = fd.release();
+}
+
+void Dial::before_watch(curl_socket_t fd) {
+  if (fd != placeholder_ || placeholder_ == CURL_SOCKET_BAD) return;
+  placeholder_ = CURL_SOCKET_BAD;
+  if (dup3(plan_.given->fd.get(), fd, O_CLOEXEC) < 0) {
+    shutdown(fd, SHUT_RDWR);  // libcurl finds it dead
+    return;
+  }
+  plan_.given->fd.reset();
+  attempts_.move_winner(fd);
+  on_connected();
 }
 
 void Dial::look(curl_socket_t fd) {
@@ -76,6 +107,11 @@ void Dial::settle() {
 
 void Dial::on_connected() {
   if (plan_.target->tunnelled() && plan_.target->proxy->is_socks()) begin_proxy();
+}
+
+bool Dial::tls_to_proxy() const {
+  const auto& proxy = plan_.target->proxy;
+  return proxy && proxy->is_tls() && !(plan_.given && plan_.given->tls_done);
 }
 
 bool Dial::through_http_proxy() const { return plan_.target->tunnelled() && !plan_.target->proxy->is_socks(); }
@@ -123,7 +159,7 @@ void Dial::end_proxy(const std::string& error) {
 CURLcode Dial::ssl_context_callback(CURL*, void* context, void* self) noexcept {
   auto* dial = static_cast<Dial*>(self);
   const Destination& target = *dial->plan_.target;
-  const bool to_proxy = target.proxy && target.proxy->is_tls() && dial->handshakes_ == 0;
+  const bool to_proxy = dial->tls_to_proxy() && dial->handshakes_ == 0;
   dial->end_tls({});  // with the proxy, if the CONNECT was not seen
   ++dial->handshakes_;
   Dialer& dialer = dial->dialer_;

@@ -44,7 +44,10 @@ class Dial final : public TlsWatch::Listener {
   void configure_tls();
 
   void begin();
-  curl_socket_t open_socket(const curl_sockaddr& address);
+  curl_socket_t open_socket(curl_sockaddr& address);
+  curl_socket_t open_placeholder(curl_sockaddr& address);
+  /// libcurl waits for this socket.
+  void before_watch(curl_socket_t fd);
   /// A socket of this dial is ready; libcurl is told next.
   void look(curl_socket_t fd);
   /// libcurl has taken a turn.
@@ -64,6 +67,7 @@ class Dial final : public TlsWatch::Listener {
   [[nodiscard]] int os_error() const;
   [[nodiscard]] int socks_reply() const;
   [[nodiscard]] bool through_http_proxy() const;
+  [[nodiscard]] bool tls_to_proxy() const;
 
   Dialer& dialer_;
   DialPlan plan_;
@@ -75,6 +79,7 @@ class Dial final : public TlsWatch::Listener {
   CurlShare share_;  // before easy_: the handle must go first
   CurlEasy easy_;
   ConnectAttempts attempts_;
+  curl_socket_t placeholder_ = CURL_SOCKET_BAD;  ///< until the application's socket takes its place
   int socket_error_ = 0;
   bool limit_lifted_ = false;  ///< libcurl's own limit for connecting
   enum class Proxy { none, asked, done } proxy_ = Proxy::none;

@@ -30,7 +30,7 @@ std::string Dial::detail(CURLcode code) const {
 Error Dial::failure(CURLcode code) const {
   const Destination& target = *plan_.target;
   const std::error_code libcurl(code, curl_category());
-  if (socket_error_ != 0 && attempts_.winner() == nullptr) {
+  if (socket_error_ != 0 && (attempts_.winner() == nullptr || plan_.given)) {
     return system_error(socket_error_, "socket for " + target.hop, Phase::connect);
   }
   if (attempts_.winner() == nullptr) {

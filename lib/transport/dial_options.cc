@@ -138,7 +138,7 @@ void Dial::configure_proxy() {
   CURL* easy = easy_.get();
   const ProxyUrl& proxy = *plan_.target->proxy;
   // By socks5h the proxy resolves the name, as in Go.
-  const std::string scheme = proxy.is_socks() ? "socks5h" : proxy.scheme;
+  const std::string scheme = proxy.is_socks() ? "socks5h" : tls_to_proxy() ? "https" : "http";
   curl_easy_setopt(easy, CURLOPT_PROXY, fmt::format("{}://{}", scheme, proxy.host_port).c_str());
   if (proxy.user) {
     curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, proxy.user->c_str());
@@ -168,7 +168,7 @@ void Dial::configure_proxy() {
 void Dial::configure_tls() {
   CURL* easy = easy_.get();
   const Destination& target = *plan_.target;
-  const bool proxy_tls = target.proxy && target.proxy->is_tls();
+  const bool proxy_tls = tls_to_proxy();
   if (target.scheme != "https" && !proxy_tls) return;
   curl_easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
   curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);  // TlsSessions keeps them

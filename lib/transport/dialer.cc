@@ -87,7 +87,10 @@ Ending Dialer::close_tls(CURL* easy) {
 
 int Dialer::socket_callback(CURL* easy, curl_socket_t fd, int what, void* self, void*) noexcept {
   auto* dialer = static_cast<Dialer*>(self);
-  if (dialer->dials_.contains(easy)) dialer->unsettled_.push_back(easy);
+  if (const auto dial = dialer->dials_.find(easy); dial != dialer->dials_.end()) {
+    dial->second->before_watch(fd);
+    dialer->unsettled_.push_back(easy);
+  }
   return dialer->watch(easy, fd, what);
 }
 

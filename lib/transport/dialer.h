@@ -13,6 +13,7 @@
 #include "transport/destination.h"
 #include "transport/dial_observer.h"
 #include "transport/event_loop.h"
+#include "transport/given_socket.h"
 #include "transport/local_ports.h"
 #include "transport/stream.h"
 #include "transport/tls_sessions.h"
@@ -24,6 +25,7 @@ struct DialPlan {
   std::vector<std::string> addresses;  ///< of the first hop, in the order to try; empty: the hop is an address
   Headers connect_header;              ///< for CONNECT
   MonoTime connect_limit{};            ///< for all addresses together; 0: none
+  std::optional<GivenSocket> given;    ///< it is connected already
 };
 
 class Dial;

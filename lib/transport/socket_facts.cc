@@ -5,17 +5,39 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 
 #include "transport/time_wait.h"
 
 namespace conntrace::transport {
+namespace {
+
+std::string address_by(int (*ask)(int, sockaddr*, socklen_t*), int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  if (address.ss_family != AF_UNIX) return format_address(reinterpret_cast<const sockaddr*>(&address));
+  sockaddr_un local{};
+  std::memcpy(&local, &address, std::min<std::size_t>(size, sizeof local));
+  constexpr std::size_t kPathAt = offsetof(sockaddr_un, sun_path);
+  if (size <= kPathAt) return {};
+  std::string path(local.sun_path, std::min<std::size_t>(size, sizeof local) - kPathAt);
+  if (path.front() != '\0') return path.substr(0, path.find('\0'));
+  path.front() = '@';
+  return path;
+}
+
+}  // namespace
 
 std::uint64_t socket_cookie(int fd) {
   std::uint64_t cookie = 0;
@@ -52,19 +74,8 @@ std::string format_address(const sockaddr* address) {
   return fmt::format("[{}]:{}", text.data(), ntohs(v6.sin6_port));
 }
 
-std::string local_address(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
-  return format_address(reinterpret_cast<const sockaddr*>(&address));
-}
-
-std::string remote_address(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
-  return format_address(reinterpret_cast<const sockaddr*>(&address));
-}
+std::string local_address(int fd) { return address_by(getsockname, fd); }
+std::string remote_address(int fd) { return address_by(getpeername, fd); }
 
 TcpState tcp_state(int fd) {
   tcp_info info{};
@@ -73,8 +84,22 @@ TcpState tcp_state(int fd) {
   return static_cast<TcpState>(info.tcpi_state);
 }
 
+std::optional<Ending> unix_ending(int fd) {
+  int family = 0;
+  socklen_t size = sizeof family;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 || family != AF_UNIX) return std::nullopt;
+  pollfd poll_for{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  const bool peer_ended = poll(&poll_for, 1, 0) == 1 && (poll_for.revents & (POLLRDHUP | POLLHUP)) != 0;
+  return Ending{peer_ended ? ClosedBy::peer : ClosedBy::local, false};
+}
+
 Ending close_socket(int fd) {
   const TcpState before = tcp_state(fd);
+  if (before == TcpState::NONE) {
+    const Ending ending = unix_ending(fd).value_or(Ending{});
+    close(fd);
+    return ending;
+  }
   TcpState after = before;
   int error_number = 0;
   sockaddr_storage local{};

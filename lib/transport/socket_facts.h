@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "conntrace/reasons.h"
@@ -19,6 +20,8 @@ namespace conntrace::transport {
 [[nodiscard]] bool is_ip_address(const std::string& host);
 /// ip:port or [ip6]:port, IPv4-mapped addresses as IPv4; empty for other families.
 [[nodiscard]] std::string format_address(const sockaddr* address);
+/// The same of this and of the other side; of a Unix socket its path, with '@' in front in the abstract namespace,
+/// empty if it has none.
 [[nodiscard]] std::string local_address(int fd);
 [[nodiscard]] std::string remote_address(int fd);
 
@@ -31,12 +34,17 @@ struct Ending {
   bool inferred = false;  ///< concluded, not seen
 };
 
+/// Between Unix sockets nothing is on its way: the peer's end is there, or ours will be the first. Nothing: `fd` is
+/// none.
+[[nodiscard]] std::optional<Ending> unix_ending(int fd);
+
 /// Ends a TCP socket's sending side and closes it.
 ///
 /// The states before and after our own FIN tell (RFC 9293 section 3.6): CLOSE_WAIT before or LAST_ACK after, the peer's
 /// FIN was first; FIN_WAIT or CLOSING after, ours was. A peer that answers at once, as on loopback, leaves no state
 /// after; then TIME_WAIT tells that ours was first, and its absence is marked as inferred (the kernel may be out of
-/// room for it). unknown: a RST or a timeout had ended the connection already.
+/// room for it). unknown: a RST or a timeout had ended the connection already. A Unix socket: see
+/// unix_ending().
 [[nodiscard]] Ending close_socket(int fd);
 
 }  // namespace conntrace::transport

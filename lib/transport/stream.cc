@@ -103,10 +103,11 @@ Ending Stream::close() {
   // Asked before libcurl's close_notify: a peer that is gone answers that with a RST, too.
   // Its own close_notify ended the stream, even if its FIN is still on the way.
   const bool peer_first = peer_ended_ || tcp_state(fd) == TcpState::CLOSE_WAIT;
+  const std::optional<Ending> unix_socket = unix_ending(fd);
   const Ending ending = dialer_->close_tls(easy_.get());
   easy_.reset();
   share_.reset();
-  return peer_first ? Ending{ClosedBy::peer, false} : ending;
+  return peer_first ? Ending{ClosedBy::peer, false} : unix_socket.value_or(ending);
 }
 
 }  // namespace conntrace::transport

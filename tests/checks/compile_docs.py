@@ -17,6 +17,8 @@ PRELUDE = """
 #include <conntrace/proxy_environment.h>
 #include <conntrace/recorder.h>
 #include <conntrace/tap.h>
+#include <conntrace/worker_pool.h>
+#include <cerrno>
 #include <chrono>
 #include <future>
 #include <iostream>

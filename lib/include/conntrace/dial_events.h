@@ -65,9 +65,11 @@ struct ConnectStartInfo {
   Text address;
   int fd = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"network", &ConnectStartInfo::network, "tcp4 or tcp6"},
-                      Field{"address", &ConnectStartInfo::address, "ip:port"},
-                      Field{"fd", &ConnectStartInfo::fd, "descriptor of the socket"}};
+    return std::tuple{
+        Field{"network", &ConnectStartInfo::network, "tcp4 or tcp6; dial: made by TransportOptions::dial"},
+        Field{"address", &ConnectStartInfo::address,
+              "ip:port; of TransportOptions::dial the host:port that it is asked for"},
+        Field{"fd", &ConnectStartInfo::fd, "descriptor of the socket; -1: it is still to be made"}};
   }
 };
 
@@ -81,8 +83,8 @@ struct ConnectDoneInfo {
   std::optional<std::uint64_t> local_ports;
   std::optional<std::uint64_t> sockets_to_address;
   static constexpr auto fields() {
-    return std::tuple{Field{"network", &ConnectDoneInfo::network, "tcp4 or tcp6"},
-                      Field{"address", &ConnectDoneInfo::address, "ip:port"},
+    return std::tuple{Field{"network", &ConnectDoneInfo::network, "tcp4 or tcp6; dial: made by TransportOptions::dial"},
+                      Field{"address", &ConnectDoneInfo::address, "as in connect_start"},
                       Field{"local", &ConnectDoneInfo::local, "ip:port of this side, if connected"},
                       Field{"error", &ConnectDoneInfo::error, "empty: connected"},
                       Field{"error_number", &ConnectDoneInfo::error_number, "errno, 0 if connected or not known"},

@@ -42,6 +42,7 @@ enum class Errc {
   not_tls,                 ///< the server gave an HTTP response to an HTTPS client
   not_http1,               ///< the server refused HTTP/1.1 by ALPN, chose something else, or spoke HTTP/2
   redirect_refused,        ///< ClientOptions::check_redirect said fail
+  dial_function_failed,    ///< TransportOptions::dial threw or broke its promise; the context says how
 };
 
 [[nodiscard]] const std::error_category& conntrace_category() noexcept;

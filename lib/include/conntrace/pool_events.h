@@ -85,16 +85,17 @@ struct GotConnInfo {
   std::optional<std::uint64_t> dialled_by;
   std::uint64_t opened_mono_ns = 0;
   static constexpr auto fields() {
-    return std::tuple{Field{"reused", &GotConnInfo::reused, "the connection carried a request before"},
-                      Field{"was_idle", &GotConnInfo::was_idle, "it came from the idle list"},
-                      Field{"idle_ns", &GotConnInfo::idle_ns, "how long it had been idle, if it was"},
-                      Field{"requests_before", &GotConnInfo::requests_before, "requests it carried before this one"},
-                      Field{"local", &GotConnInfo::local, "ip:port of this side"},
-                      Field{"remote", &GotConnInfo::remote, "ip:port of the other side"},
-                      Field{"protocol", &GotConnInfo::protocol, "http/1.1"},
-                      Field{"fd", &GotConnInfo::fd, "descriptor"},
-                      Field{"dialled_by", &GotConnInfo::dialled_by, "request whose dial made it"},
-                      Field{"opened_mono_ns", &GotConnInfo::opened_mono_ns, "when it became usable"}};
+    return std::tuple{
+        Field{"reused", &GotConnInfo::reused, "the connection carried a request before"},
+        Field{"was_idle", &GotConnInfo::was_idle, "it came from the idle list"},
+        Field{"idle_ns", &GotConnInfo::idle_ns, "how long it had been idle, if it was"},
+        Field{"requests_before", &GotConnInfo::requests_before, "requests it carried before this one"},
+        Field{"local", &GotConnInfo::local, "ip:port of this side"},
+        Field{"remote", &GotConnInfo::remote, "ip:port of the other side, or the path of its Unix socket"},
+        Field{"protocol", &GotConnInfo::protocol, "http/1.1"},
+        Field{"fd", &GotConnInfo::fd, "descriptor"},
+        Field{"dialled_by", &GotConnInfo::dialled_by, "request whose dial made it"},
+        Field{"opened_mono_ns", &GotConnInfo::opened_mono_ns, "when it became usable"}};
   }
 };
 
@@ -131,18 +132,19 @@ struct ConnClosedInfo {
   bool inferred = false;
   bool by_inferred = false;
   static constexpr auto fields() {
-    return std::tuple{Field{"reason", &ConnClosedInfo::reason, "why"},
-                      Field{"by", &ConnClosedInfo::by, "which side ended it"},
-                      Field{"error_number", &ConnClosedInfo::error_number, "errno that ended it, 0 if none"},
-                      Field{"age_ns", &ConnClosedInfo::age_ns, "since it became usable; 0 if it never did"},
-                      Field{"idle_ns", &ConnClosedInfo::idle_ns, "how long it had been idle, if it was"},
-                      Field{"requests", &ConnClosedInfo::requests, "requests it carried"},
-                      Field{"bytes_sent", &ConnClosedInfo::bytes_sent, "bytes the socket accepted"},
-                      Field{"bytes_received", &ConnClosedInfo::bytes_received, "bytes the socket gave"},
-                      Field{"local", &ConnClosedInfo::local, "ip:port of this side"},
-                      Field{"remote", &ConnClosedInfo::remote, "ip:port of the other side"},
-                      Field{"inferred", &ConnClosedInfo::inferred, "the reason was concluded, not observed"},
-                      Field{"by_inferred", &ConnClosedInfo::by_inferred, "the side was concluded, not observed"}};
+    return std::tuple{
+        Field{"reason", &ConnClosedInfo::reason, "why"},
+        Field{"by", &ConnClosedInfo::by, "which side ended it"},
+        Field{"error_number", &ConnClosedInfo::error_number, "errno that ended it, 0 if none"},
+        Field{"age_ns", &ConnClosedInfo::age_ns, "since it became usable; 0 if it never did"},
+        Field{"idle_ns", &ConnClosedInfo::idle_ns, "how long it had been idle, if it was"},
+        Field{"requests", &ConnClosedInfo::requests, "requests it carried"},
+        Field{"bytes_sent", &ConnClosedInfo::bytes_sent, "bytes the socket accepted"},
+        Field{"bytes_received", &ConnClosedInfo::bytes_received, "bytes the socket gave"},
+        Field{"local", &ConnClosedInfo::local, "ip:port of this side"},
+        Field{"remote", &ConnClosedInfo::remote, "ip:port of the other side, or the path of its Unix socket"},
+        Field{"inferred", &ConnClosedInfo::inferred, "the reason was concluded, not observed"},
+        Field{"by_inferred", &ConnClosedInfo::by_inferred, "the side was concluded, not observed"}};
   }
 };
 
@@ -208,14 +210,15 @@ struct LiveConnectionInfo {
   std::uint64_t requests = 0;
   std::optional<std::uint64_t> dialled_by;
   static constexpr auto fields() {
-    return std::tuple{Field{"idle", &LiveConnectionInfo::idle, "not in use"},
-                      Field{"local", &LiveConnectionInfo::local, "ip:port of this side"},
-                      Field{"remote", &LiveConnectionInfo::remote, "ip:port of the other side"},
-                      Field{"host_port", &LiveConnectionInfo::host_port, "host:port it was dialled for"},
-                      Field{"fd", &LiveConnectionInfo::fd, "descriptor"},
-                      Field{"opened_mono_ns", &LiveConnectionInfo::opened_mono_ns, "when it became usable"},
-                      Field{"requests", &LiveConnectionInfo::requests, "requests it carried"},
-                      Field{"dialled_by", &LiveConnectionInfo::dialled_by, "request whose dial made it"}};
+    return std::tuple{
+        Field{"idle", &LiveConnectionInfo::idle, "not in use"},
+        Field{"local", &LiveConnectionInfo::local, "ip:port of this side"},
+        Field{"remote", &LiveConnectionInfo::remote, "ip:port of the other side, or the path of its Unix socket"},
+        Field{"host_port", &LiveConnectionInfo::host_port, "host:port it was dialled for"},
+        Field{"fd", &LiveConnectionInfo::fd, "descriptor"},
+        Field{"opened_mono_ns", &LiveConnectionInfo::opened_mono_ns, "when it became usable"},
+        Field{"requests", &LiveConnectionInfo::requests, "requests it carried"},
+        Field{"dialled_by", &LiveConnectionInfo::dialled_by, "request whose dial made it"}};
   }
 };
 

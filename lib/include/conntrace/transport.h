@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "conntrace/client_trace.h"
+#include "conntrace/dial_function.h"
 #include "conntrace/error.h"
 #include "conntrace/host_limits.h"
 #include "conntrace/pool_snapshot.h"
@@ -59,6 +60,7 @@ struct TransportOptions {
   bool disable_keep_alives = false;
   std::size_t max_response_header_bytes = 10u << 20;
   std::size_t max_response_body_bytes = 0;  ///< of Response::body; 0: no limit
+  DialFunction dial;  ///< makes the connections in place of resolving and connecting; empty: the transport does
   TlsOptions tls;
   std::optional<TlsOptions> proxy_tls;  ///< for https proxies; nothing: `tls` without certificate, name, pin
   ProxyFunction proxy;                  ///< empty: none
