@@ -77,12 +77,18 @@ std::string format_address(const sockaddr* address) {
 std::string local_address(int fd) { return address_by(getsockname, fd); }
 std::string remote_address(int fd) { return address_by(getpeername, fd); }
 
-TcpState tcp_state(int fd) {
+namespace {
+
+tcp_info tcp_info_of(int fd) {
   tcp_info info{};
   socklen_t size = sizeof info;
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return TcpState::NONE;
-  return static_cast<TcpState>(info.tcpi_state);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return info;
 }
+
+}  // namespace
+
+TcpState tcp_state(int fd) { return static_cast<TcpState>(tcp_info_of(fd).tcpi_state); }
 
 std::optional<Ending> unix_ending(int fd) {
   int family = 0;
@@ -101,35 +107,37 @@ Ending close_socket(int fd) {
     return ending;
   }
   TcpState after = before;
-  int error_number = 0;
   sockaddr_storage local{};
   sockaddr_storage remote{};
   socklen_t local_size = sizeof local;
   socklen_t remote_size = sizeof remote;
   const bool named = getsockname(fd, reinterpret_cast<sockaddr*>(&local), &local_size) == 0 &&
                      getpeername(fd, reinterpret_cast<sockaddr*>(&remote), &remote_size) == 0;
-  const auto take_error = [&] {
-    socklen_t size = sizeof error_number;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
-  };
-  // Reset before anybody read it. EPIPE: reset after its FIN.
-  if (before == TcpState::CLOSE) take_error();
-  const bool reset_before = error_number == ECONNRESET || error_number == EPIPE;
+  bool fin_sent = false;
   if (before == TcpState::ESTABLISHED || before == TcpState::CLOSE_WAIT) {
-    shutdown(fd, SHUT_WR);
+    fin_sent = shutdown(fd, SHUT_WR) == 0;  // ENOTCONN: reset meanwhile
     after = tcp_state(fd);
-    take_error();
   }
+  // Of itself the kernel ends a connection only when it has sent something in vain.
+  const tcp_info info = tcp_info_of(fd);
+  const bool gave_up = info.tcpi_retransmits != 0 || info.tcpi_probes != 0;
+  int error_number = 0;
+  socklen_t size = sizeof error_number;
+  if (after == TcpState::CLOSE) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
   close(fd);
-  if (reset_before) return {ClosedBy::peer, false};
+  const bool reset = error_number == ECONNRESET || error_number == EPIPE;  // EPIPE: after its FIN
   if (before == TcpState::CLOSE_WAIT || after == TcpState::LAST_ACK) return {ClosedBy::peer, false};
-  switch (after) {
-    case TcpState::FIN_WAIT1:
-    case TcpState::FIN_WAIT2:
-    case TcpState::CLOSING: return {ClosedBy::local, false};
-    default: break;
+  if (after != TcpState::CLOSE) {
+    const bool fin_first = after == TcpState::FIN_WAIT1 || after == TcpState::FIN_WAIT2 || after == TcpState::CLOSING;
+    return fin_first ? Ending{ClosedBy::local, false} : Ending{};
   }
-  if (before != TcpState::ESTABLISHED || error_number != 0 || !named) return {};
+  if (!fin_sent) {
+    if (reset) return {ClosedBy::peer, false};
+    return error_number == 0 && !gave_up ? Ending{ClosedBy::peer, true} : Ending{};
+  }
+  // Our FIN was sent on an open connection; the reset came after it, and may have been on its way before.
+  if (reset) return {ClosedBy::local, true};
+  if (error_number != 0 || !named) return {};
   const std::optional<bool> time_wait = in_time_wait(local, remote);
   if (!time_wait) return {};
   return *time_wait ? Ending{ClosedBy::local, false} : Ending{ClosedBy::peer, true};

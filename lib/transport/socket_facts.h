@@ -43,8 +43,10 @@ struct Ending {
 /// The states before and after our own FIN tell (RFC 9293 section 3.6): CLOSE_WAIT before or LAST_ACK after, the peer's
 /// FIN was first; FIN_WAIT or CLOSING after, ours was. A peer that answers at once, as on loopback, leaves no state
 /// after; then TIME_WAIT tells that ours was first, and its absence is marked as inferred (the kernel may be out of
-/// room for it). unknown: a RST or a timeout had ended the connection already. A Unix socket: see
-/// unix_ending().
+/// room for it). A reset before our FIN is the peer's doing; if somebody has taken its error (OpenSSL's reads do), it
+/// is inferred from the end of a connection on which nothing was sent in vain. A reset that answers our FIN may have
+/// crossed it, so that we were first is marked as inferred. unknown: the kernel gave up, or sock_diag does not answer.
+/// A Unix socket: see unix_ending().
 [[nodiscard]] Ending close_socket(int fd);
 
 }  // namespace conntrace::transport

@@ -42,7 +42,7 @@ Stream::Stream(Stream&& other) noexcept
       easy_(std::move(other.easy_)),
       fd_(std::exchange(other.fd_, -1)),
       end_tells_(other.end_tells_),
-      peer_ended_(other.peer_ended_) {}
+      first_(other.first_) {}
 
 Stream& Stream::operator=(Stream&& other) noexcept {
   if (this == &other) return *this;
@@ -52,7 +52,7 @@ Stream& Stream::operator=(Stream&& other) noexcept {
   easy_ = std::move(other.easy_);
   fd_ = std::exchange(other.fd_, -1);
   end_tells_ = other.end_tells_;
-  peer_ended_ = other.peer_ended_;
+  first_ = other.first_;
   return *this;
 }
 
@@ -76,7 +76,7 @@ IoResult Stream::receive_tls(char* data, std::size_t size) {
 IoResult Stream::noting(IoResult result) {
   // After an error that was taken off the socket, or after our own FIN, an end says nothing about the peer.
   if (result.status == IoStatus::error) end_tells_ = false;
-  if (result.status == IoStatus::end && end_tells_) peer_ended_ = true;
+  if (result.status == IoStatus::end && end_tells_) first_ = ClosedBy::peer;
   return result;
 }
 
@@ -87,8 +87,10 @@ IoResult Stream::peek(char* data, std::size_t size) {
 
 void Stream::end_sending() {
   if (easy_ != nullptr) return;
+  const TcpState before = tcp_state(fd_);
+  const bool sent = ::shutdown(fd_, SHUT_WR) == 0;
+  if (end_tells_ && first_ == ClosedBy::unknown && sent && before == TcpState::ESTABLISHED) first_ = ClosedBy::local;
   end_tells_ = false;
-  ::shutdown(fd_, SHUT_WR);
 }
 
 Ending Stream::close() {
@@ -98,11 +100,11 @@ Ending Stream::close() {
   // tell.
   if (easy_ == nullptr) {
     const Ending ending = close_socket(fd);
-    return peer_ended_ ? Ending{ClosedBy::peer, false} : ending;
+    return first_ != ClosedBy::unknown ? Ending{first_, false} : ending;
   }
   // Asked before libcurl's close_notify: a peer that is gone answers that with a RST, too.
   // Its own close_notify ended the stream, even if its FIN is still on the way.
-  const bool peer_first = peer_ended_ || tcp_state(fd) == TcpState::CLOSE_WAIT;
+  const bool peer_first = first_ == ClosedBy::peer || tcp_state(fd) == TcpState::CLOSE_WAIT;
   const std::optional<Ending> unix_socket = unix_ending(fd);
   const Ending ending = dialer_->close_tls(easy_.get());
   easy_.reset();

@@ -102,7 +102,9 @@ void HookBalance::check(const HookContext& context, const ConnClosedInfo& info) 
   if (!books.usable) complain(context, "conn_closed: it was not open");
   if (info.requests != books.carried) complain(context, "conn_closed: it carried " + std::to_string(books.carried));
   if (info.reason == CloseReason::unknown) complain(context, "conn_closed: reason unknown");
-  if (info.by == ClosedBy::unknown) ++closed_by_unknown_[static_cast<std::size_t>(info.reason)];
+  if (info.by == ClosedBy::unknown) {
+    complain(context, "conn_closed for " + std::string(to_string(info.reason)) + ": by unknown");
+  }
   end(connections_, context.connection, "connection");
 }
 
@@ -211,8 +213,6 @@ std::string HookBalance::summary() const {
   text += "closed for: ";
   for (std::size_t i = 0; i < closed_.size(); ++i) add(Names<CloseReason>::list[i], closed_[i]);
   add("dial errors", dials_failed_);
-  text += "of these by unknown: ";
-  for (std::size_t i = 0; i < closed_.size(); ++i) add(Names<CloseReason>::list[i], closed_by_unknown_[i]);
   return text;
 }
 

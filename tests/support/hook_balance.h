@@ -64,7 +64,6 @@ class HookBalance {
   const std::shared_ptr<const ClientTrace> trace_;
   std::array<std::uint64_t, Names<EventKind>::list.size()> counts_{};
   std::array<std::uint64_t, Names<CloseReason>::list.size()> closed_{};
-  std::array<std::uint64_t, Names<CloseReason>::list.size()> closed_by_unknown_{};
   std::uint64_t dials_failed_ = 0;
   Ledger requests_;
   Ledger connections_;
