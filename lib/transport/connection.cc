@@ -71,12 +71,12 @@ void Connection::close(CloseReason reason, std::optional<MonoTime> idle) {
     engine_.loop.remove(stream_.fd(), this);
     ending = stream_.close();
   }
-  // A reset leaves no state to read; the error that it left does tell (EPIPE: a reset after a FIN), or the reason
-  // itself.
+  // A reset leaves no state to read; the error that it left does tell, or the reason itself. EPIPE is a reset after a
+  // FIN, unless somebody has shut down a duplicate of the socket.
   if (ending.by == ClosedBy::unknown) {
     const bool was_reset = error_number_ == ECONNRESET || error_number_ == EPIPE;
     const bool by_peer = reason == CloseReason::server_closed_idle || reason == CloseReason::server_reset_idle;
-    if (was_reset || by_peer) ending = {ClosedBy::peer, !was_reset && close_inferred_};
+    if (was_reset || by_peer) ending = {ClosedBy::peer, was_reset ? error_number_ == EPIPE : close_inferred_};
   }
   engine_.fire<&ClientTrace::conn_closed>(
       nullptr, this,

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <optional>
 
+#include "conntrace/unique_fd.h"
 #include "transport/time_wait.h"
 
 namespace conntrace::transport {
@@ -99,10 +100,27 @@ std::optional<Ending> unix_ending(int fd) {
   return Ending{peer_ended ? ClosedBy::peer : ClosedBy::local, false};
 }
 
+Ending end_sending_side(int fd) {
+  const TcpState before = tcp_state(fd);
+  if (before == TcpState::NONE) {
+    const std::optional<Ending> first = unix_ending(fd);
+    if (shutdown(fd, SHUT_WR) != 0 || !first) return {};
+    const bool peer_ended_since = first->by == ClosedBy::local && unix_ending(fd)->by == ClosedBy::peer;
+    return {first->by, peer_ended_since};
+  }
+  if (shutdown(fd, SHUT_WR) != 0) return {};
+  if (before == TcpState::CLOSE_WAIT) return {ClosedBy::peer, false};
+  if (before != TcpState::ESTABLISHED) return {};
+  const TcpState after = tcp_state(fd);
+  if (after == TcpState::LAST_ACK) return {ClosedBy::peer, false};
+  return {ClosedBy::local, after == TcpState::CLOSE};  // an end that answered ours, or crossed it
+}
+
 Ending close_socket(int fd) {
   const TcpState before = tcp_state(fd);
   if (before == TcpState::NONE) {
     const Ending ending = unix_ending(fd).value_or(Ending{});
+    shutdown(fd, SHUT_RDWR);  // the peer must see the end, even if a duplicate of the descriptor is left
     close(fd);
     return ending;
   }

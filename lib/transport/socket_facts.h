@@ -38,6 +38,10 @@ struct Ending {
 /// none.
 [[nodiscard]] std::optional<Ending> unix_ending(int fd);
 
+/// Half-close, and who ended first: us, unless the peer's end is there; inferred if that has come since. unknown: the
+/// socket does not tell.
+[[nodiscard]] Ending end_sending_side(int fd);
+
 /// Ends a TCP socket's sending side and closes it.
 ///
 /// The states before and after our own FIN tell (RFC 9293 section 3.6): CLOSE_WAIT before or LAST_ACK after, the peer's
@@ -46,7 +50,7 @@ struct Ending {
 /// room for it). A reset before our FIN is the peer's doing; if somebody has taken its error (OpenSSL's reads do), it
 /// is inferred from the end of a connection on which nothing was sent in vain. A reset that answers our FIN may have
 /// crossed it, so that we were first is marked as inferred. unknown: the kernel gave up, or sock_diag does not answer.
-/// A Unix socket: see unix_ending().
+/// A Unix socket is shut down, as a duplicate may live on; see unix_ending().
 [[nodiscard]] Ending close_socket(int fd);
 
 }  // namespace conntrace::transport

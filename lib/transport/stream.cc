@@ -27,6 +27,20 @@ IoResult from_curl(CURLcode code, std::size_t bytes, CURL* easy) {
   return {IoStatus::error, 0, static_cast<int>(error_number)};
 }
 
+/// Whose end it was that a read came to. The application may have shut down a duplicate of its socket.
+ClosedBy first_at_end(TcpState state, bool tls) {
+  switch (state) {
+    case TcpState::FIN_WAIT1:
+    case TcpState::FIN_WAIT2:
+    case TcpState::CLOSING: return ClosedBy::local;
+    case TcpState::CLOSE_WAIT:
+    case TcpState::LAST_ACK:
+    case TcpState::NONE: return ClosedBy::peer;
+    // The peer's close_notify ended it, even if its FIN is still on the way.
+    default: return tls ? ClosedBy::peer : ClosedBy::unknown;
+  }
+}
+
 }  // namespace
 
 Stream::Stream(int fd) : fd_(fd) {}
@@ -76,7 +90,9 @@ IoResult Stream::receive_tls(char* data, std::size_t size) {
 IoResult Stream::noting(IoResult result) {
   // After an error that was taken off the socket, or after our own FIN, an end says nothing about the peer.
   if (result.status == IoStatus::error) end_tells_ = false;
-  if (result.status == IoStatus::end && end_tells_) first_ = ClosedBy::peer;
+  if (result.status == IoStatus::end && end_tells_ && first_.by == ClosedBy::unknown) {
+    first_.by = first_at_end(tcp_state(fd_), easy_ != nullptr);
+  }
   return result;
 }
 
@@ -87,9 +103,8 @@ IoResult Stream::peek(char* data, std::size_t size) {
 
 void Stream::end_sending() {
   if (easy_ != nullptr) return;
-  const TcpState before = tcp_state(fd_);
-  const bool sent = ::shutdown(fd_, SHUT_WR) == 0;
-  if (end_tells_ && first_ == ClosedBy::unknown && sent && before == TcpState::ESTABLISHED) first_ = ClosedBy::local;
+  const Ending ending = end_sending_side(fd_);
+  if (end_tells_ && first_.by == ClosedBy::unknown) first_ = ending;
   end_tells_ = false;
 }
 
@@ -100,16 +115,20 @@ Ending Stream::close() {
   // tell.
   if (easy_ == nullptr) {
     const Ending ending = close_socket(fd);
-    return first_ != ClosedBy::unknown ? Ending{first_, false} : ending;
+    return first_.by != ClosedBy::unknown ? first_ : ending;
   }
   // Asked before libcurl's close_notify: a peer that is gone answers that with a RST, too.
-  // Its own close_notify ended the stream, even if its FIN is still on the way.
-  const bool peer_first = first_ == ClosedBy::peer || tcp_state(fd) == TcpState::CLOSE_WAIT;
+  const TcpState before = tcp_state(fd);
+  if (first_.by == ClosedBy::unknown && before == TcpState::CLOSE_WAIT) first_.by = ClosedBy::peer;
   const std::optional<Ending> unix_socket = unix_ending(fd);
   const Ending ending = dialer_->close_tls(easy_.get());
   easy_.reset();
   share_.reset();
-  return peer_first ? Ending{ClosedBy::peer, false} : unix_socket.value_or(ending);
+  if (first_.by != ClosedBy::unknown) return first_;
+  if (unix_socket) return *unix_socket;
+  // What the peer did since answers our close_notify, unless it was on its way already.
+  if (before == TcpState::ESTABLISHED && ending.by == ClosedBy::peer) return {ClosedBy::local, true};
+  return ending;
 }
 
 }  // namespace conntrace::transport

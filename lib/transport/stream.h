@@ -52,8 +52,8 @@ class Stream {
   CurlShare share_;  // before easy_: the handle must go first
   CurlEasy easy_;
   int fd_ = -1;
-  bool end_tells_ = true;               ///< what the socket says of its end is the peer's doing
-  ClosedBy first_ = ClosedBy::unknown;  ///< who was the first to end, if that is known before close()
+  bool end_tells_ = true;  ///< what the socket says of its end is the peer's doing
+  Ending first_;           ///< who was the first to end, if that is known before close()
 };
 
 }  // namespace conntrace::transport

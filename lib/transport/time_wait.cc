@@ -8,7 +8,9 @@
 #include <netinet/tcp.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "conntrace/unique_fd.h"
@@ -30,35 +32,73 @@ void put(const sockaddr_storage& address, __be16& port, __be32 (&ip)[4]) {
   }
 }
 
+struct Question {
+  nlmsghdr head;
+  inet_diag_req_v2 body;
+};
+
+Question question(int family, std::uint16_t flags) {
+  Question asked{};
+  asked.head = {sizeof asked, SOCK_DIAG_BY_FAMILY, static_cast<__u16>(NLM_F_REQUEST | flags), 1, 0};
+  asked.body.sdiag_family = static_cast<__u8>(family);
+  asked.body.sdiag_protocol = IPPROTO_TCP;
+  return asked;
+}
+
+class Answer {
+ public:
+  explicit Answer(const Question& asked) {
+    const UniqueFd netlink(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+    if (!netlink.valid() || ::send(netlink.get(), &asked, sizeof asked, 0) < 0) return;
+    size_ = ::recv(netlink.get(), bytes_.data(), bytes_.size(), MSG_DONTWAIT);  // it is there already
+  }
+  /// nullptr: none came.
+  [[nodiscard]] const nlmsghdr* head() const {
+    const auto* head = reinterpret_cast<const nlmsghdr*>(bytes_.data());
+    return size_ >= 0 && NLMSG_OK(head, static_cast<std::size_t>(size_)) ? head : nullptr;
+  }
+  /// What begins the message.
+  template <class T>
+  [[nodiscard]] T payload() const {
+    T value{};
+    std::memcpy(&value, NLMSG_DATA(head()), sizeof value);
+    return value;
+  }
+
+ private:
+  alignas(nlmsghdr) std::array<char, 4096> bytes_{};
+  ssize_t size_ = -1;
+};
+
+/// ENOENT says that there is no such socket, or that this kernel has no sock_diag for TCP. Asked for all sockets of no
+/// state the latter says ENOENT, too, and the former nothing.
+bool knows_tcp() {
+  enum class Known { not_asked, yes, no };
+  static std::atomic<Known> known = Known::not_asked;
+  if (known == Known::not_asked) {
+    const Answer answer(question(AF_INET, NLM_F_DUMP));
+    if (answer.head() == nullptr) return false;  // no descriptor: another time
+    known = answer.head()->nlmsg_type == NLMSG_DONE && answer.payload<int>() == 0 ? Known::yes : Known::no;
+  }
+  return known == Known::yes;
+}
+
 }  // namespace
 
 std::optional<bool> in_time_wait(const sockaddr_storage& local, const sockaddr_storage& remote) {
-  struct {
-    nlmsghdr head;
-    inet_diag_req_v2 body;
-  } request{};
-  request.head = {sizeof request, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0};
-  request.body.sdiag_family = static_cast<__u8>(local.ss_family);
-  request.body.sdiag_protocol = IPPROTO_TCP;
-  request.body.idiag_states = ~0u;
-  put(local, request.body.id.idiag_sport, request.body.id.idiag_src);
-  put(remote, request.body.id.idiag_dport, request.body.id.idiag_dst);
-  request.body.id.idiag_cookie[0] = request.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-
-  const UniqueFd netlink(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  alignas(nlmsghdr) std::array<char, 4096> answer{};
-  if (!netlink.valid() || ::send(netlink.get(), &request, sizeof request, 0) < 0) return std::nullopt;
-  const ssize_t got = ::recv(netlink.get(), answer.data(), answer.size(), MSG_DONTWAIT);  // it is there already
-  const auto* head = reinterpret_cast<const nlmsghdr*>(answer.data());
-  if (got < 0 || !NLMSG_OK(head, static_cast<std::size_t>(got))) return std::nullopt;
-  if (head->nlmsg_type == NLMSG_ERROR) {
-    nlmsgerr error{};
-    std::memcpy(&error, NLMSG_DATA(head), sizeof error);
-    return error.error == -ENOENT ? std::optional(false) : std::nullopt;
+  Question asked = question(local.ss_family, 0);
+  asked.body.idiag_states = ~0u;
+  put(local, asked.body.id.idiag_sport, asked.body.id.idiag_src);
+  put(remote, asked.body.id.idiag_dport, asked.body.id.idiag_dst);
+  asked.body.id.idiag_cookie[0] = asked.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  const Answer answer(asked);
+  if (answer.head() == nullptr) return std::nullopt;
+  if (answer.head()->nlmsg_type == NLMSG_ERROR) {
+    const bool none = answer.payload<nlmsgerr>().error == -ENOENT;
+    return none && knows_tcp() ? std::optional(false) : std::nullopt;
   }
-  inet_diag_msg socket{};
-  std::memcpy(&socket, NLMSG_DATA(head), sizeof socket);
-  return socket.idiag_state == TCP_TIME_WAIT || socket.idiag_state == TCP_FIN_WAIT2;
+  const auto state = answer.payload<inet_diag_msg>().idiag_state;
+  return state == TCP_TIME_WAIT || state == TCP_FIN_WAIT2;
 }
 
 }  // namespace conntrace::transport

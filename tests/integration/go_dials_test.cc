@@ -2,6 +2,7 @@
 // Go's tests of dial functions, asked of this client (docs/go-behaviours.md, 43, 51, 105).
 #include <unistd.h>
 
+#include <future>
 #include <thread>
 
 #include "integration/dial_fixture.h"
@@ -68,7 +69,7 @@ TEST_F(GoDials, TransportDialContextThenTLS) {
 // TLS is the application's: what it gives is one end of a socketpair.
 TEST_F(GoDials, TransportDialTLSContext) {
   auto ends = make_pair();
-  std::thread other([fd = std::move(ends[1])]() mutable {
+  const std::jthread other([fd = std::move(ends[1])]() mutable {
     Peer peer(std::move(fd), nullptr);
     answer_all(peer, 0);
   });
@@ -86,7 +87,6 @@ TEST_F(GoDials, TransportDialTLSContext) {
   EXPECT_EQ(hooks_.all<EventKind::got_conn>().at(0).remote, "") << "it has no name";
   transport_->close_idle_connections();
   EXPECT_EQ(closed().by, ClosedBy::local);
-  other.join();
 }
 
 TEST_F(GoDials, ClientPropagatesTimeoutToContext) {
@@ -104,10 +104,11 @@ TEST_F(GoDials, ClientPropagatesTimeoutToContext) {
 
 // Who made the socket can end it at a time of its own: Go's deadline on the connection.
 TEST_F(GoDials, Issue4191InfiniteGetTimeout) {
-  ScriptedServer server([](Peer& peer, int) {
+  std::promise<void> told;
+  ScriptedServer server([ready = told.get_future().share()](Peer& peer, int) {
     ASSERT_TRUE(peer.read_head());
     peer.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nendless");
-    peer.read_to_end();
+    ready.wait();
   });
   UniqueFd kept;
   Client& client = use({.dial = [&](const DialRequest&, const DialCompletion& done) {
@@ -123,6 +124,8 @@ TEST_F(GoDials, Issue4191InfiniteGetTimeout) {
   const auto rest = opened->body.read(bytes, sizeof bytes);
   ASSERT_FALSE(rest);
   EXPECT_EQ(rest.error().phase, Phase::receive);
+  EXPECT_EQ(closed().by, ClosedBy::local);
+  told.set_value();
 }
 
 }  // namespace
