@@ -60,6 +60,7 @@ class ConnectAttempts {
   [[nodiscard]] const ConnectAttempt* winner() const;
   /// libcurl has chosen this socket. nullptr: it is none of ours.
   [[nodiscard]] const ConnectAttempt* choose(int fd);
+  [[nodiscard]] const std::vector<ConnectAttempt>& all() const { return attempts_; }
   [[nodiscard]] bool empty() const { return attempts_.empty(); }
   [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(attempts_.size()); }
   /// "ip:port: what became of it", the first 16.

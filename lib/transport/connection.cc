@@ -19,7 +19,7 @@ std::uint64_t since(MonoTime then, MonoTime now) {
 }  // namespace
 
 Connection::Connection(Engine& engine, ConnectionId connection_id, std::shared_ptr<const Destination> to, RequestId by)
-    : id(connection_id), target(std::move(to)), dialled_by(by), engine_(engine), parser_(*this) {}
+    : id(connection_id), target(std::move(to)), dialled_by(by), engine_(engine), netns_(engine.netns), parser_(*this) {}
 
 Connection::~Connection() {
   engine_.loop.cancel_timer(dial_timer_);
@@ -99,7 +99,7 @@ void Connection::close(CloseReason reason, std::optional<MonoTime> idle) {
 }
 
 HookContext Connection::context() const {
-  return {.connection = id, .cookie = cookie_, .netns = cookie_ != 0 ? engine_.netns : 0};
+  return {.connection = id, .cookie = cookie_, .netns = cookie_ != 0 ? netns_ : 0};
 }
 
 LiveConnectionInfo Connection::live() const {

@@ -188,6 +188,7 @@ class Connection final : public IoHandler, private DialObserver, private http::R
   // life
   Stream stream_;
   std::uint64_t cookie_ = 0;
+  std::uint64_t netns_;  ///< of the socket; 0: not known
   std::string local_;
   std::string remote_;
   MonoTime opened_{};

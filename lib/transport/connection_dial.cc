@@ -83,8 +83,8 @@ void Connection::connect(const std::vector<std::string>& addresses) {
 
 void Connection::start_dial(DialPlan plan) {
   plan.target = target;
-  // libcurl must not resolve where the application has connected already.
-  if (plan.given && !target->hop_is_address) plan.addresses = {"127.0.0.1"};
+  // libcurl must not resolve where the application has connected already (for the others: Dial::configure).
+  if (plan.given && target->tunnelled() && !target->hop_is_address) plan.addresses = {"127.0.0.1"};
   plan.connect_header = engine_.options.proxy_connect_header;
   if (auto usable = ask_connect_header(plan.connect_header); !usable) {
     end_dial(std::move(usable).error());
@@ -173,6 +173,7 @@ std::optional<PortUse> Connection::port_use(const std::string& ip_port) { return
 
 void Connection::on_proxy_start(MonoTime at) {
   enter_dial(Phase::proxy);
+  engine_.loop.cancel_timer(std::exchange(dial_timer_, {}));
   limit_dial(engine_.options.proxy_connect_timeout,
              fmt::format("{} through {}", target->host_port, target->proxy->redacted()), tls_timer_);
   engine_.fire<&ClientTrace::proxy_connect_start>(
@@ -202,6 +203,7 @@ void Connection::on_proxy_done(int status, const std::string& error, MonoTime at
 
 void Connection::on_tls_start(const TlsPeer& peer, MonoTime at) {
   enter_dial(Phase::tls);
+  engine_.loop.cancel_timer(std::exchange(dial_timer_, {}));
   limit_dial(engine_.options.tls_handshake_timeout, "TLS handshake with " + peer.host_port, tls_timer_);
   engine_.fire<&ClientTrace::tls_handshake_start>(
       dialler(), this, [&] { return TlsHandshakeStartInfo{.server_name = peer.server_name, .proxy = peer.proxy}; }, at);
@@ -217,7 +219,8 @@ void Connection::on_tls_message(const TlsPeer& peer, const TlsMessage& message) 
 }
 
 void Connection::on_tls_done(const TlsPeer& peer, const TlsFacts& facts, const std::string& error, MonoTime at) {
-  alpn_unanswered_ = error.empty() && facts.alpn.empty();  // of two handshakes the last one counts
+  // Of two handshakes the last one counts. A proxy's says nothing about the target.
+  alpn_unanswered_ = error.empty() && facts.alpn.empty() && !peer.proxy;
   CertificateFacts certificate;
   engine_.fire<&ClientTrace::tls_handshake_done>(
       dialler(), this,

@@ -58,6 +58,7 @@ void Connection::on_answer(Result<DialledSocket> result) {
     end_dial(std::move(error).within("dial function for " + target->hop));
     return;
   }
+  netns_ = is_of_netns(result->fd.get(), engine_.netns_cookie) ? engine_.netns : 0;
   GivenSocket given{.fd = std::move(result->fd), .attempt = {}, .tls_done = result->tls_done};
   asked_->attempt.fd = given.fd.get();
   asked_->attempt.cookie = socket_cookie(given.fd.get());
@@ -67,6 +68,8 @@ void Connection::on_answer(Result<DialledSocket> result) {
   if (!target->tunnelled() && (given.tls_done || !target->hop_is_tls())) {
     on_dialled(Stream(given.fd.release()), asked_->attempt);
   } else {
+    // Before its first write no limit of TLS's or of a proxy's is in force.
+    limit_dial(engine_.options.dial_timeout, "the first write on the socket given for " + target->hop, dial_timer_);
     start_dial({.given = std::move(given)});
   }
 }

@@ -39,7 +39,15 @@ void Dial::abort(ConnectOutcome outcome, int error_number, const std::string& wh
   attempts_.end(outcome, error_number);
   end_tls(why);
   end_proxy(why);
+  stop_watching();
   curl_multi_remove_handle(dialer_.multi_.get(), easy_.get());
+}
+
+void Dial::stop_watching() {
+  for (const ConnectAttempt& attempt : attempts_.all()) {
+    if (attempt.fd >= 0) dialer_.stop_watching(easy_.get(), attempt.fd);
+  }
+  if (plan_.given) plan_.given->fd.reset();
 }
 
 void Dial::begin() {
@@ -69,7 +77,7 @@ curl_socket_t Dial::open_socket(curl_sockaddr& address) {
 curl_socket_t Dial::open_placeholder(curl_sockaddr& address) {
   errno = EISCONN;  // libcurl asks for a second socket
   UniqueFd fd;
-  if (plan_.given->fd.valid()) fd = make_placeholder(address.addr, address.addrlen);
+  if (given_ == CURL_SOCKET_BAD) fd = make_placeholder(address.addr, address.addrlen);
   if (!fd.valid()) {
     socket_error_ = errno;
     if (errno == EMFILE || errno == ENFILE) observer_.on_no_descriptor(errno);
@@ -81,16 +89,21 @@ curl_socket_t Dial::open_placeholder(curl_sockaddr& address) {
   return placeholder_ = fd.release();
 }
 
-void Dial::before_watch(curl_socket_t fd) {
-  if (fd != placeholder_ || placeholder_ == CURL_SOCKET_BAD) return;
-  placeholder_ = CURL_SOCKET_BAD;
-  if (dup3(plan_.given->fd.get(), fd, O_CLOEXEC) < 0) {
-    shutdown(fd, SHUT_RDWR);  // libcurl finds it dead
-    return;
+int Dial::before_watch(curl_socket_t fd) {
+  if (fd == CURL_SOCKET_BAD) return fd;
+  if (fd == placeholder_) {
+    placeholder_ = CURL_SOCKET_BAD;
+    if (dup3(plan_.given->fd.get(), fd, O_CLOEXEC) < 0) {
+      shutdown(fd, SHUT_RDWR);  // libcurl finds it dead
+      return fd;
+    }
+    given_ = fd;
+    attempts_.move_winner(fd);
+    on_connected();
   }
-  plan_.given->fd.reset();
-  attempts_.move_winner(fd);
-  on_connected();
+  // The application may hold a duplicate of its socket. Then a registration with epoll outlives libcurl's descriptor,
+  // which 7.88 closes before it says so, and only by the registered number can it be ended.
+  return fd == given_ && plan_.given->fd.valid() ? plan_.given->fd.get() : fd;
 }
 
 void Dial::look(curl_socket_t fd) {
@@ -208,6 +221,7 @@ void Dial::finish(CURLcode code) {
   dialer_.dials_.erase(easy_.get());
   in_multi_ = false;
   settle();
+  stop_watching();
   curl_socket_t active = CURL_SOCKET_BAD;
   const std::string declined = tls_ != nullptr ? tls_->declined_http1() : std::string();
   if (code == CURLE_OK && declined.empty()) curl_easy_getinfo(easy_.get(), CURLINFO_ACTIVESOCKET, &active);

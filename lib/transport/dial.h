@@ -46,8 +46,10 @@ class Dial final : public TlsWatch::Listener {
   void begin();
   curl_socket_t open_socket(curl_sockaddr& address);
   curl_socket_t open_placeholder(curl_sockaddr& address);
-  /// libcurl waits for this socket.
-  void before_watch(curl_socket_t fd);
+  /// libcurl waits for this socket. The descriptor to watch instead.
+  [[nodiscard]] int before_watch(curl_socket_t fd);
+  /// Ends all watching for this dial, while its sockets are there.
+  void stop_watching();
   /// A socket of this dial is ready; libcurl is told next.
   void look(curl_socket_t fd);
   /// libcurl has taken a turn.
@@ -80,6 +82,7 @@ class Dial final : public TlsWatch::Listener {
   CurlEasy easy_;
   ConnectAttempts attempts_;
   curl_socket_t placeholder_ = CURL_SOCKET_BAD;  ///< until the application's socket takes its place
+  curl_socket_t given_ = CURL_SOCKET_BAD;        ///< libcurl's descriptor of the application's socket
   int socket_error_ = 0;
   bool limit_lifted_ = false;  ///< libcurl's own limit for connecting
   enum class Proxy { none, asked, done } proxy_ = Proxy::none;

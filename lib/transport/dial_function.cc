@@ -43,7 +43,9 @@ DialFunction dial_on(std::shared_ptr<WorkerPool> pool,
                      std::function<Result<DialledSocket>(const DialRequest&)> connect) {
   return
       [pool = std::move(pool), connect = std::move(connect)](const DialRequest& request, const DialCompletion& done) {
-        auto accepted = pool->submit([connect, request, done] { done(connect(request)); });
+        auto accepted = pool->submit([connect, request, done] {
+          if (!request.stop.stop_requested()) done(connect(request));  // else nobody waits
+        });
         if (!accepted) done(Failure(std::move(accepted).error()));
       };
 }

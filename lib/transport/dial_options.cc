@@ -118,12 +118,18 @@ void Dial::configure() {
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, &dialer_);
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
   std::string url = fmt::format("{}://{}/", target.scheme, target.host_port);
+  std::string way;
   if (target.forwarded()) {
     url = fmt::format("{}://{}/", target.proxy->scheme, target.hop);
   } else if (const std::string& name = dialer_.options_.tls.server_name; target.scheme == "https" && !name.empty()) {
     // libcurl has one name for SNI, the certificate and the way there: the way is turned back to where it leads.
     url = fmt::format("https://{}:{}/", bracketed(name), target.port);
-    append(connect_to_, fmt::format("{}:{}:{}", bracketed(name), target.port, target.host_port));
+    way = fmt::format("{}:{}:{}", bracketed(name), target.port, target.host_port);
+  }
+  // The application has connected already: libcurl, which refuses some names (*.onion), must look at none.
+  if (plan_.given && !target.tunnelled()) way = "::127.0.0.1:";
+  if (!way.empty()) {
+    append(connect_to_, way);
     curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to_.get());
   }
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());

@@ -31,14 +31,17 @@ constexpr std::chrono::seconds kPortUseAge(1);
 /// A descriptor that libcurl wants watched while it dials.
 class Dialer::Watch final : public IoHandler {
  public:
-  Watch(Dialer& dialer, CURL* easy, curl_socket_t fd)
-      : dialer_(dialer), easy_(easy), fd_(fd), cookie_(socket_cookie(fd)) {}
+  /// libcurl knows the socket as `fd`, the event loop as `watched`.
+  Watch(Dialer& dialer, CURL* easy, curl_socket_t fd, int watched)
+      : dialer_(dialer), easy_(easy), fd_(fd), watched_(watched), cookie_(socket_cookie(watched)) {}
   /// libcurl 7.88 closes a socket that is still connecting without a word and says CURL_POLL_REMOVE afterwards: by then
   /// the number may be another's, of any thread.
-  [[nodiscard]] bool is_stale() const { return socket_cookie(fd_) != cookie_; }
+  [[nodiscard]] bool is_stale() const { return socket_cookie(watched_) != cookie_; }
+  [[nodiscard]] CURL* easy() const { return easy_; }
+  [[nodiscard]] int watched() const { return watched_; }
   void belong_to(CURL* easy) {
     easy_ = easy;
-    cookie_ = socket_cookie(fd_);
+    cookie_ = socket_cookie(watched_);
   }
   void on_io(std::uint32_t epoll_events) override {
     int events = 0;
@@ -53,6 +56,7 @@ class Dialer::Watch final : public IoHandler {
   Dialer& dialer_;
   CURL* easy_;
   curl_socket_t fd_;
+  int watched_;
   std::uint64_t cookie_;
 };
 
@@ -87,11 +91,12 @@ Ending Dialer::close_tls(CURL* easy) {
 
 int Dialer::socket_callback(CURL* easy, curl_socket_t fd, int what, void* self, void*) noexcept {
   auto* dialer = static_cast<Dialer*>(self);
+  int watched = fd;
   if (const auto dial = dialer->dials_.find(easy); dial != dialer->dials_.end()) {
-    dial->second->before_watch(fd);
+    watched = dial->second->before_watch(fd);
     dialer->unsettled_.push_back(easy);
   }
-  return dialer->watch(easy, fd, what);
+  return dialer->watch(easy, fd, watched, what);
 }
 
 int Dialer::timer_callback(CURLM*, long timeout_ms, void* self) noexcept {
@@ -109,29 +114,38 @@ int Dialer::close_callback(void* self, curl_socket_t fd) noexcept {
   return 0;
 }
 
-int Dialer::watch(CURL* easy, curl_socket_t fd, int what) {
-  const auto known = watches_.find(fd);
-  if (what == CURL_POLL_REMOVE) {
-    if (known == watches_.end()) return 0;
-    if (known->second->is_stale()) {
-      loop_.forget(known->second.get());
-    } else {
-      loop_.remove(fd, known->second.get());
-    }
-    watches_.erase(known);
-    return 0;
+void Dialer::end_watch(Watches::iterator known) {
+  if (known->second->is_stale()) {
+    loop_.forget(known->second.get());
+  } else {
+    loop_.remove(known->second->watched(), known->second.get());
   }
+  watches_.erase(known);
+}
+
+void Dialer::stop_watching(CURL* easy, curl_socket_t fd) {
+  const auto known = watches_.find(fd);
+  if (known != watches_.end() && known->second->easy() == easy) end_watch(known);
+}
+
+int Dialer::watch(CURL* easy, curl_socket_t fd, int watched, int what) {
+  auto known = watches_.find(fd);
+  if (known != watches_.end() && (what == CURL_POLL_REMOVE || known->second->watched() != watched)) {
+    end_watch(known);
+    known = watches_.end();
+  }
+  if (what == CURL_POLL_REMOVE) return 0;
   std::uint32_t events = 0;
   if ((what & CURL_POLL_IN) != 0) events |= EPOLLIN;
   if ((what & CURL_POLL_OUT) != 0) events |= EPOLLOUT;
   if (known != watches_.end()) {
     known->second->belong_to(easy);
-    if (loop_.modify(fd, events, known->second.get())) return 0;
+    if (loop_.modify(watched, events, known->second.get())) return 0;
     // The number is there, the registration is not: the socket was closed behind us and its number given again.
-    return loop_.add(fd, events, known->second.get()) ? 0 : -1;
+    return loop_.add(watched, events, known->second.get()) ? 0 : -1;
   }
-  auto watch = std::make_unique<Watch>(*this, easy, fd);
-  if (!loop_.add(fd, events, watch.get())) return -1;
+  auto watch = std::make_unique<Watch>(*this, easy, fd, watched);
+  if (!loop_.add(watched, events, watch.get())) return -1;
   watches_.emplace(fd, std::move(watch));
   return 0;
 }

@@ -60,7 +60,8 @@ class Dialer {
   static int timer_callback(CURLM* multi, long timeout_ms, void* self) noexcept;
   static int close_callback(void* self, curl_socket_t fd) noexcept;
 
-  int watch(CURL* easy, curl_socket_t fd, int what);
+  int watch(CURL* easy, curl_socket_t fd, int watched, int what);
+  void stop_watching(CURL* easy, curl_socket_t fd);
   void set_timer(long timeout_ms);
   void act(curl_socket_t fd, int events);
   void look(CURL* easy, curl_socket_t fd);
@@ -68,7 +69,9 @@ class Dialer {
 
   EventLoop& loop_;
   CurlMulti multi_;
-  std::unordered_map<curl_socket_t, std::unique_ptr<Watch>> watches_;
+  using Watches = std::unordered_map<curl_socket_t, std::unique_ptr<Watch>>;
+  void end_watch(Watches::iterator known);
+  Watches watches_;
   std::unordered_map<CURL*, Dial*> dials_;
   std::vector<CURL*> unsettled_;  ///< dials that libcurl has worked on in this turn
   const TransportOptions& options_;

@@ -92,7 +92,8 @@ class Engine {
   Resolver resolver;
   const std::shared_ptr<LoopGate> gate;  ///< for whoever may outlive the transport
   std::uint64_t netns = 0;
-  MonoTime turn_start{};  ///< events that came before it have been handled
+  std::uint64_t netns_cookie = 0;  ///< the kernel's other name of it; 0: it has none
+  MonoTime turn_start{};           ///< events that came before it have been handled
   std::string read_buffer;
   std::vector<std::string> write_buffers;  ///< of exchanges that are over: an idle connection needs none
   std::vector<Text> scratch_texts;         ///< for lists in payloads

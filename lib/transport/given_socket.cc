@@ -51,9 +51,15 @@ Result<void> adopt_socket(int fd) {
   socklen_t size = sizeof type;
   sockaddr_storage peer{};
   socklen_t peer_size = sizeof peer;
+  errno = 0;
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM ||
       getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0 ||
       !set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK) || !set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC)) {
+    int failed = 0;
+    size = sizeof failed;
+    if (errno == ENOTCONN && getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &size) == 0 && failed != 0) {
+      return Failure(system_error(failed, "the socket was connected, and has failed", Phase::connect));
+    }
     const int error_number = fd < 0 ? EBADF : type == 0 || type == SOCK_STREAM ? errno : ESOCKTNOSUPPORT;
     return Failure(make_error(Errc::dial_function_failed,
                               std::string("it gave no connected stream socket: ") + std::strerror(error_number)));

@@ -24,7 +24,8 @@ struct GivenSocket {
 [[nodiscard]] DialCompletion one_answer(std::shared_ptr<LoopGate> gate,
                                         std::function<void(Result<DialledSocket>)> take);
 
-/// Makes the socket fit for the loop. Errors: dial_function_failed if it is no connected stream socket.
+/// Makes the socket fit for the loop. Errors: dial_function_failed if it is no connected stream socket; its own error
+/// if the peer has reset it.
 [[nodiscard]] Result<void> adopt_socket(int fd);
 
 /// A socket that libcurl may connect at once, to where `address` leads afterwards, but that it cannot write to: then it

@@ -51,6 +51,28 @@ std::uint64_t current_netns() {
   return stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
 }
 
+namespace {
+
+std::uint64_t netns_cookie(int fd) {
+  std::uint64_t cookie = 0;
+#ifdef SO_NETNS_COOKIE
+  socklen_t size = sizeof cookie;
+  if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) return 0;
+#else
+  static_cast<void>(fd);
+#endif
+  return cookie;
+}
+
+}  // namespace
+
+std::uint64_t current_netns_cookie() {
+  const UniqueFd any(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return any.valid() ? netns_cookie(any.get()) : 0;
+}
+
+bool is_of_netns(int fd, std::uint64_t cookie) { return cookie != 0 && netns_cookie(fd) == cookie; }
+
 bool is_ip_address(const std::string& host) {
   in6_addr buffer;
   return inet_pton(AF_INET, host.c_str(), &buffer) == 1 || inet_pton(AF_INET6, host.c_str(), &buffer) == 1;

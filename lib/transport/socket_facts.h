@@ -16,6 +16,11 @@ namespace conntrace::transport {
 /// Inode of the calling thread's network namespace; 0 if /proc is not there.
 [[nodiscard]] std::uint64_t current_netns();
 
+/// The cookie of the network namespace in which this thread makes sockets (Linux 5.14); 0 if it cannot be had.
+[[nodiscard]] std::uint64_t current_netns_cookie();
+/// Whether the socket is of the namespace with this cookie. False, too, if that cannot be had.
+[[nodiscard]] bool is_of_netns(int fd, std::uint64_t cookie);
+
 /// A literal, without brackets.
 [[nodiscard]] bool is_ip_address(const std::string& host);
 /// ip:port or [ip6]:port, IPv4-mapped addresses as IPv4; empty for other families.

@@ -101,6 +101,7 @@ class Transport::Impl {
     sigaddset(&pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     engine_.netns = transport::current_netns();
+    engine_.netns_cookie = transport::current_netns_cookie();
     loop_.run([this](MonoTime turn_start) { engine_.turn_start = turn_start; }, [this] { engine_.end_of_turn(); });
   }
 

@@ -3,10 +3,13 @@
 // can be few, and an /etc/hosts in which both.test is ::1 and 127.0.0.1. Without the right to make these (root, or
 // unprivileged user namespaces) it says so and exits with 77.
 #include <gmock/gmock.h>
+#include <sched.h>
+#include <sys/socket.h>
 
 #include <cstdio>
 #include <fstream>
 #include <latch>
+#include <thread>
 
 #include "integration/transport_fixture.h"
 #include "support/deaf_listener.h"
@@ -23,6 +26,33 @@ class Dials : public TransportTest {
  protected:
   [[nodiscard]] static std::string both(std::uint16_t port) { return "http://both.test:" + std::to_string(port) + "/"; }
 };
+
+// What the application gives may be of another network than the transport's thread: cookies are of one network.
+TEST_F(Dials, GivenSocketOfAnotherNetwork) {
+  const auto netns_of_pair = [](bool elsewhere) {
+    int ends[2] = {-1, -1};
+    std::thread([&] {
+      EXPECT_TRUE(!elsewhere || unshare(CLONE_NEWNET) == 0);
+      EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    }).join();
+    const std::jthread server([end = ends[1]] {
+      Peer peer(UniqueFd(end), nullptr);
+      answer_all(peer, 0);
+    });
+    HookRecorder hooks;
+    const auto transport = std::make_shared<Transport>(TransportOptions{
+        .dial = [&](const DialRequest&, const DialCompletion& done) { done(DialledSocket{.fd = UniqueFd(ends[0])}); },
+        .trace = hooks.trace()});
+    EXPECT_TRUE(Client(transport).get("http://nowhere.invalid/"));
+    transport->close_idle_connections();
+    for (const Event& event : hooks.events()) {
+      if (event.kind() == EventKind::got_conn) return event.header.netns;
+    }
+    return std::uint64_t{1};
+  };
+  EXPECT_NE(netns_of_pair(false), 0u);
+  EXPECT_EQ(netns_of_pair(true), 0u) << "it has no number that this thread can know";
+}
 
 TEST_F(Dials, TheLoserOfARaceEndsWithItsReason) {
   ScriptedServer server(answer_all);
