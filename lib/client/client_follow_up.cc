@@ -44,7 +44,10 @@ bool ClientRun::plan_redirect(const Response& response) {
   next_url_ = *std::move(url);
   auto choice = ask_policy(response);
   if (!choice) return refuse_redirect(std::move(choice).error(), response);
-  if (*choice == RedirectChoice::use_response) return false;
+  if (*choice == RedirectChoice::use_response) {
+    if (!via_.empty()) via_.pop_back();  // it was no hop; a retry asks again
+    return false;
+  }
   if (*choice == RedirectChoice::fail) {
     const std::string where = http::without_password(url_) + " leads to " + http::without_password(next_url_);
     return refuse_redirect(make_error(Errc::redirect_refused, where), response);
@@ -63,12 +66,16 @@ bool ClientRun::plan_redirect(const Response& response) {
 Result<RedirectChoice> ClientRun::ask_policy(const Response& response) {
   if (!options_->check_redirect) return RedirectChoice::follow;
   via_.push_back({response.request, method_, url_, std::move(sent_headers_), response.status});
-  return options_->check_redirect({.response = response,
-                                   .next_url = next_url_,
-                                   .next_method = next_method_,
-                                   .next_headers = next_headers_,
-                                   .followed = followed_,
-                                   .via = via_});
+  try {
+    return options_->check_redirect({.response = response,
+                                     .next_url = next_url_,
+                                     .next_method = next_method_,
+                                     .next_headers = next_headers_,
+                                     .followed = followed_,
+                                     .via = via_});
+  } catch (...) {  // on its way out it would leave this run without a plan
+    return Failure(make_error(Errc::redirect_refused, "check_redirect threw, at " + http::without_password(url_)));
+  }
 }
 
 bool ClientRun::refuse_redirect(Error error, const Response& response) {

@@ -218,7 +218,7 @@ BodyAction ClientRun::give(std::string_view piece) {
 }
 
 void ClientRun::on_done(Result<Response>&& result) {
-  if (plan_ == Plan::none && !result && !shown_) plan_retry(nullptr, &result.error());
+  if (plan_ == Plan::none && !result && !shown_ && !redirect_error_) plan_retry(nullptr, &result.error());
   // A body that could not be thrown away to its end takes its connection with it, and nothing else.
   const bool over = !result && (is_final(result.error()) || mono_now() >= deadline_);
   if (plan_ != Plan::none && !over) {

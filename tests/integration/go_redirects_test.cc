@@ -2,6 +2,8 @@
 // Go's tests of redirects and cookies, asked of this client (docs/go-behaviours.md, 86 to 93).
 #include <gmock/gmock.h>
 
+#include <stdexcept>
+
 #include "conntrace/pipe_body.h"
 #include "integration/go_fixture.h"
 #include "support/reserved_port.h"
@@ -141,6 +143,52 @@ TEST_F(GoRedirects, ClientRedirectUseResponse) {
   EXPECT_EQ(opened->head.status, 302);
   EXPECT_EQ(opened->body.read_all(), "a body") << "it is still open";
   EXPECT_EQ(site.heads().size(), 1u);
+}
+
+// Neither what is wrong with a refused redirect's body nor a policy's exception makes a request that was refused.
+TEST_F(GoRedirects, RefusedIsNotRepeated) {
+  ScriptedServer server([](Peer& peer, int connection) {
+    if (!peer.read_head()) return;
+    if (connection > 0) return peer.respond();
+    peer.write("HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 100\r\n\r\ncut");
+  });
+  Client& client = use_client({.check_redirect = [](const RedirectStep&) { return RedirectChoice::fail; },
+                               .retry = std::make_shared<RetryPolicy>()});
+  const auto refused = client.get(server.url());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::redirect_refused);
+  EXPECT_EQ(server.connections(), 1);
+}
+
+TEST_F(GoRedirects, PolicyThatThrows) {
+  Site site([](const std::string&, int) { return answer("302 Found", "Location: /other\r\n"); });
+  Client& client =
+      use_client({.check_redirect = [](const RedirectStep&) -> RedirectChoice { throw std::runtime_error("no"); }});
+  const auto refused = client.get(site.url("/"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::redirect_refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("check_redirect threw"));
+  ASSERT_NE(refused.error().response, nullptr);
+  EXPECT_EQ(refused.error().response->status, 302);
+  EXPECT_EQ(site.heads().size(), 1u);
+}
+
+// A response that is used is no hop, even if the retry policy has the request repeated.
+TEST_F(GoRedirects, UsedResponseIsNoHop) {
+  Site site([](const std::string&, int) { return answer("307 Temporary Redirect", "Location: /other\r\n"); });
+  std::vector<std::size_t> hops;
+  int answered = 0;
+  Client& client = use_client({.check_redirect =
+                                   [&](const RedirectStep& step) {
+                                     hops.push_back(step.via.size());
+                                     return RedirectChoice::use_response;
+                                   },
+                               .retry = std::make_shared<RetryPolicy>(RetryOptions{
+                                   .delay = {}, .max_jitter = {}, .retry_if = [&](const FailedAttempt& attempt) {
+                                     return attempt.error == nullptr && ++answered == 1;
+                                   }})});
+  ASSERT_TRUE(client.get(site.url("/")));
+  EXPECT_THAT(hops, ElementsAre(1, 1));
 }
 
 TEST_F(GoRedirects, ClientRedirectNoLocation) {
