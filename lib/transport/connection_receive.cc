@@ -322,7 +322,9 @@ RequestState* Connection::release_request() {
   wait_timer_ = continue_timer_ = pause_timer_ = {};
   rest_ = {};
   constexpr std::size_t kMostKept = 64;
-  if (engine_.write_buffers.size() < kMostKept) engine_.write_buffers.push_back(std::move(out_));
+  constexpr std::size_t kLargestKept = 64 * 1024;
+  if (engine_.write_buffers.size() < kMostKept && out_.capacity() <= kLargestKept)
+    engine_.write_buffers.push_back(std::move(out_));
   std::string().swap(out_);  // an assignment would keep its memory
   out_at_ = 0;
   return std::exchange(request_, nullptr);

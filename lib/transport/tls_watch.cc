@@ -107,7 +107,7 @@ void TlsWatch::info_callback(const SSL* ssl, int where, int result) noexcept {
   if (watch == nullptr) return;
   if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT) {
     constexpr int kDescription = 0xff;  // above it is the level
-    watch->alpn_alert_ = (result & kDescription) == SSL_AD_NO_APPLICATION_PROTOCOL;
+    watch->alpn_alert_ |= (result & kDescription) == SSL_AD_NO_APPLICATION_PROTOCOL;
   }
   if ((where & SSL_CB_HANDSHAKE_START) != 0 && !watch->started_) watch->on_start(ssl);
   if ((where & SSL_CB_HANDSHAKE_DONE) != 0 && !watch->ended_) watch->on_done(ssl);
