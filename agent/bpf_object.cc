@@ -42,21 +42,23 @@ Error bpf_error(int error_number, std::string context) {
   return system_error(error_number, std::move(context));
 }
 
-bpf_program* program_of(conntrace_bpf& skeleton, const Hook& hook) {
-  return bpf_object__find_program_by_name(skeleton.obj, std::string(hook.program_name).c_str());
-}
-
 void set_knobs(conntrace_bpf& skeleton, const KernelBtf& btf, const ObserverOptions& options) {
   auto& knobs = *skeleton.rodata;
-  knobs.observe_all = options.selection.all;
+  skeleton.bss->observe_all = options.selection.all;
   knobs.follow_children = options.selection.follow_children;
   knobs.ring_wakeup_bytes = options.ring_bytes / 2;
   knobs.connect_syscall = SYS_connect;
+  knobs.accept_syscall = SYS_accept;
+  knobs.accept4_syscall = SYS_accept4;
   knobs.reset_says_reason = btf.tracepoint_arguments("tcp_send_reset").value_or(0) >= 3;
   knobs.retransmit_says_error = btf.tracepoint_arguments("tcp_retransmit_skb").value_or(0) >= 3;
 }
 
 }  // namespace
+
+bpf_program* program_of(conntrace_bpf& skeleton, const Hook& hook) {
+  return bpf_object__find_program_by_name(skeleton.obj, std::string(hook.program_name).c_str());
+}
 
 void DestroySkeleton::operator()(conntrace_bpf* skeleton) const noexcept { conntrace_bpf__destroy(skeleton); }
 

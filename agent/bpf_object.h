@@ -32,6 +32,8 @@ using Link = std::unique_ptr<bpf_link, DestroyLink>;
 [[nodiscard]] Result<Skeleton> load_skeleton(const KernelBtf& btf, const std::vector<const Hook*>& chosen,
                                              const ObserverOptions& options);
 
+[[nodiscard]] bpf_program* program_of(conntrace_bpf& skeleton, const Hook& hook);
+
 /// Attaches one loaded hook. `cgroup` is the root of cgroup2, or none. Iterators have a link too.
 [[nodiscard]] Result<Link> attach_hook(conntrace_bpf& skeleton, const Hook& hook, const UniqueFd& cgroup);
 

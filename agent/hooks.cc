@@ -29,13 +29,15 @@ constexpr std::array kHooks = {
     CONNTRACE_HOOK(sock_recv_length, receive_edge, false, kReceiveEdge),
     CONNTRACE_HOOK(tcp_recvmsg_exit, receive_edge, false, kReceiveEdge),
     CONNTRACE_HOOK(existing_sockets, existing, false, "connections that were open already"),
+    CONNTRACE_HOOK(count_open, census, false, "descriptors and limits of many processes at once"),
+    CONNTRACE_HOOK(classify_descriptors, census, false, "what the descriptors of processes are"),
     CONNTRACE_HOOK(dns_connect4, dns, false, kDnsOwner),
     CONNTRACE_HOOK(dns_connect6, dns, false, kDnsOwner),
     CONNTRACE_HOOK(dns_sendmsg4, dns, false, kDnsOwner),
     CONNTRACE_HOOK(dns_sendmsg6, dns, false, kDnsOwner),
     CONNTRACE_HOOK(dns_egress, dns, false, "DNS questions"),
     CONNTRACE_HOOK(dns_ingress, dns, false, "DNS answers and their latency"),
-    CONNTRACE_HOOK(sys_exit, fd_failures, false, "system calls that failed for want of a descriptor or port"),
+    CONNTRACE_HOOK(sys_exit, fd_failures, false, "system calls that failed for want of a descriptor or port; accepts"),
     CONNTRACE_HOOK(sched_process_fork, processes, false, "child processes"),
     CONNTRACE_HOOK(sched_process_exec, processes, false, "programs that observed processes execute"),
     CONNTRACE_HOOK(sched_process_exit, processes, false, "the end of processes and their exit status"),
@@ -53,6 +55,7 @@ bool wanted(const Hook& hook, const ObserverOptions& options) {
     case Purpose::send_edge:
     case Purpose::receive_edge: return options.io_edges;
     case Purpose::existing: return options.adopt_existing;
+    case Purpose::census: return options.census_interval_ms != 0;
     case Purpose::dns: return options.dns;
     case Purpose::fd_failures: return options.fd_failures;
     case Purpose::tcp:

@@ -11,7 +11,7 @@
 namespace conntrace::agent {
 
 /// What a hook is for. Of the hooks of a purpose that is only_one(), the first that works here is used.
-enum class Purpose { tcp, send_edge, receive_edge, existing, dns, fd_failures, processes };
+enum class Purpose { tcp, send_edge, receive_edge, existing, census, dns, fd_failures, processes };
 
 struct Hook {
   conntrace_program program;

@@ -24,7 +24,13 @@ constexpr std::uint64_t kMillisecond = 1'000'000;
 std::uint64_t now_ns() { return static_cast<std::uint64_t>(mono_now().count()); }
 
 GapReason reason_of(conntrace_loss why) {
-  return why == CONNTRACE_LOSS_RING_FULL ? GapReason::ring_full : GapReason::map_full;
+  switch (why) {
+    case CONNTRACE_LOSS_RING_FULL: return GapReason::ring_full;
+    case CONNTRACE_LOSS_MAP_FULL: return GapReason::map_full;
+    case CONNTRACE_LOSS_UNREADABLE:
+    case CONNTRACE_LOSS_COUNT: break;
+  }
+  return GapReason::malformed;
 }
 
 class KernelObserver final : public Observer {
@@ -33,9 +39,13 @@ class KernelObserver final : public Observer {
 
   Result<void> start();
   Result<void> add_process(pid_t pid) override;
+  Result<void> remove_process(pid_t pid, std::uint64_t start_time_ns) override;
+  Result<void> observe_all(bool all) override;
+  Result<void> describe_process(pid_t pid, const Sink& sink) override;
   Result<std::uint64_t> poll(int timeout_ms) override;
   Result<void> drain() override;
   ObserverStats stats() const override;
+  Result<std::vector<ProgramCost>> costs() const override { return programs_->costs(); }
   const std::vector<HookProbe>& missing() const override { return programs_->missing(); }
 
  private:
@@ -54,13 +64,16 @@ class KernelObserver final : public Observer {
   std::uint64_t next_census_ns_ = 0;
   std::uint64_t barriers_ = 0;
   std::map<std::pair<std::string, GapReason>, std::uint64_t> reported_;
+  std::uint64_t missing_ = 0;  ///< numbers of records that did not come, by the last drain()
 };
 
 KernelObserver::KernelObserver(const ObserverOptions& options, Sink sink, std::unique_ptr<KernelPrograms> programs)
     : options_(options),
       sink_(std::move(sink)),
       programs_(std::move(programs)),
-      processes_([this](const Event& event) { deliver(event); }),
+      processes_([this](const Event& event) { deliver(event); },
+                 {.count = [this](const auto& pid, const auto& each) { return programs_->count_open(pid, each); },
+                  .classify = [this](pid_t pid) { return programs_->classify_descriptors(pid); }}),
       reader_([this](const Event& event) { deliver(event); },
               [this](const conntrace_record& record) { processes_.read(record); }),
       read_record_([this](std::span<const std::byte> record) { reader_.read(record); }) {}
@@ -95,11 +108,40 @@ Result<void> KernelObserver::start() {
 }
 
 Result<void> KernelObserver::add_process(pid_t pid) {
-  auto info = read_process_info(pid);
-  if (!info) return Failure(std::move(info).error());
+  // First of all: whatever it executes from here on is told.
   if (auto observed = programs_->observe(pid); !observed) return observed;
+  auto info = read_process_info(pid);
+  if (!info) {
+    [[maybe_unused]] const auto forgotten = programs_->forget(pid);
+    return Failure(std::move(info).error());
+  }
+  if (processes_.contains(*info)) return {};
   processes_.add_existing(std::move(*info));
   return programs_->adopt(pid, read_record_);
+}
+
+Result<void> KernelObserver::remove_process(pid_t pid, std::uint64_t start_time_ns) {
+  if (!processes_.contains({.pid = pid, .start_time_ns = start_time_ns})) return {};
+  processes_.remove(pid, start_time_ns);
+  return programs_->forget(pid);
+}
+
+Result<void> KernelObserver::observe_all(bool all) {
+  programs_->observe_all(all);
+  if (!all) return {};
+  for (const pid_t pid : all_processes()) {
+    auto info = read_process_info(pid);
+    if (!info || processes_.contains(*info)) continue;
+    if (auto observed = programs_->observe(pid); !observed) return observed;
+    processes_.add_existing(std::move(*info));
+  }
+  return programs_->adopt(std::nullopt, read_record_);
+}
+
+Result<void> KernelObserver::describe_process(pid_t pid, const Sink& sink) {
+  processes_.introduce(pid, sink);
+  KernelReader reader(sink, [](const conntrace_record&) {});
+  return programs_->describe(pid, [&reader](std::span<const std::byte> record) { reader.read(record); });
 }
 
 Result<std::uint64_t> KernelObserver::poll(int timeout_ms) {
@@ -133,6 +175,7 @@ Result<void> KernelObserver::drain() {
       return Failure(std::move(consumed).error());
     }
   }
+  missing_ = reader_.missing();
   report_gaps();
   return {};
 }
@@ -142,7 +185,7 @@ void KernelObserver::count_descriptors() {
   const std::uint64_t now = now_ns();
   if (now < next_census_ns_) return;
   next_census_ns_ = now + options_.census_interval_ms * kMillisecond;
-  processes_.census();
+  processes_.census(now, options_.census_interval_ms * kMillisecond);
 }
 
 std::vector<LossCounter> KernelObserver::losses() const {
@@ -158,6 +201,7 @@ std::vector<LossCounter> KernelObserver::losses() const {
     }
   }
   add("ring buffer", GapReason::malformed, reader_.malformed_records());
+  add("ring buffer", GapReason::source_lost, missing_);
   add("dns", GapReason::malformed, reader_.malformed_dns());
   return counters;
 }
@@ -172,7 +216,9 @@ void KernelObserver::report_gaps() {
   }
 }
 
-ObserverStats KernelObserver::stats() const { return {delivered_, losses()}; }
+ObserverStats KernelObserver::stats() const {
+  return {.delivered = delivered_, .written = programs_->written(), .read = reader_.from_ring(), .losses = losses()};
+}
 
 Result<void> check(const ObserverOptions& options) {
   const auto page = static_cast<std::uint32_t>(sysconf(_SC_PAGESIZE));

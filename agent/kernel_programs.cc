@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <set>
 
 #include "agent/bpf_object.h"
@@ -38,22 +39,73 @@ Result<void> check_pid_namespace() {
   return {};
 }
 
+/// Runs an iterator over a process, or over all, to its end, and gives the records that it writes.
+template <class Record, class Sink>
+Result<void> run_iterator(bpf_program* program, std::optional<pid_t> pid, const Sink& sink) {
+  bpf_iter_link_info which{};
+  LIBBPF_OPTS(bpf_iter_attach_opts, options);
+  if (pid) {
+    which.task.pid = static_cast<__u32>(*pid);
+    options.link_info = &which;
+    options.link_info_len = sizeof which;
+  }
+  const Link link(bpf_program__attach_iter(program, &options));
+  if (!link) {
+    const int error = errno;
+    if (error == ESRCH) return {};  // it ended meanwhile
+    return Failure(system_error(error, "attach an iterator"));
+  }
+  const UniqueFd walk(bpf_iter_create(bpf_link__fd(link.get())));
+  if (!walk.valid()) return Failure(system_error(errno, "start an iterator"));
+  std::vector<std::byte> buffer(256 * sizeof(Record));
+  std::size_t held = 0;
+  for (;;) {
+    const ssize_t got = read(walk.get(), buffer.data() + held, buffer.size() - held);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;  // it has seen much, and written nothing
+    if (got < 0) return Failure(system_error(errno, "read an iterator"));
+    if (got == 0) return {};
+    held += static_cast<std::size_t>(got);
+    std::size_t at = 0;
+    for (; held - at >= sizeof(Record); at += sizeof(Record)) {
+      Record record;
+      std::memcpy(&record, buffer.data() + at, sizeof record);
+      sink(record);
+    }
+    held -= at;
+    std::memmove(buffer.data(), buffer.data() + at, held);
+  }
+}
+
 class Programs final : public KernelPrograms {
  public:
   Result<void> load(const ObserverOptions& options);
   Result<void> observe(pid_t pid) override;
+  void observe_all(bool all) override {
+    __atomic_store_n(&skeleton_->bss->observe_all, all ? 1u : 0u, __ATOMIC_RELAXED);
+  }
+  Result<void> forget(pid_t pid) override;
   Result<void> attach() override;
-  Result<void> adopt(std::optional<pid_t> pid, const RecordSink& sink) override;
+  Result<void> adopt(std::optional<pid_t> pid, const RecordSink& sink) override {
+    return walk(CONNTRACE_WALK_ADOPT, pid, sink);
+  }
+  Result<void> describe(pid_t pid, const RecordSink& sink) override { return walk(CONNTRACE_WALK_DESCRIBE, pid, sink); }
+  Result<void> count_open(std::optional<pid_t> pid, const OpenFilesSink& sink) override;
+  Result<std::vector<FdTally>> take_tallies();
+  Result<std::vector<FdTally>> classify_descriptors(pid_t pid) override;
   Result<std::uint64_t> consume(std::uint64_t at_most, const RecordSink& sink) override;
   Result<void> wait(int timeout_ms) override;
   Result<bool> mark(std::uint64_t number) override;
   Losses losses() const override;
+  std::uint64_t written() const override;
+  Result<std::vector<ProgramCost>> costs() const override;
   const std::vector<HookProbe>& missing() const override { return missing_; }
 
  private:
   static int on_record(void* context, void* data, std::size_t size) noexcept;
   std::vector<const Hook*> choose(const KernelBtf& btf, const ObserverOptions& options);
   Result<void> load_what_loads(const KernelBtf& btf, const ObserverOptions& options);
+  [[nodiscard]] bool has(conntrace_program program) const;
+  Result<void> walk(conntrace_walk what, std::optional<pid_t> pid, const RecordSink& sink);
 
   std::vector<const Hook*> chosen_;
   std::vector<HookProbe> missing_;
@@ -137,6 +189,13 @@ Result<void> Programs::observe(pid_t pid) {
   return {};
 }
 
+Result<void> Programs::forget(pid_t pid) {
+  const auto key = static_cast<std::uint32_t>(pid);
+  const int error = bpf_map__delete_elem(skeleton_->maps.observed, &key, sizeof key, 0);
+  if (error != 0 && error != -ENOENT) return Failure(system_error(-error, fmt::format("forget process {}", pid)));
+  return walk(CONNTRACE_WALK_FORGET, pid, {});
+}
+
 Result<void> Programs::attach() {
   UniqueFd cgroup;
   std::string no_cgroup;
@@ -146,7 +205,7 @@ Result<void> Programs::attach() {
     no_cgroup = opened.error().message();
   }
   for (const Hook* hook : chosen_) {
-    if (hook->purpose == Purpose::existing) continue;  // attached when it is run
+    if (hook->purpose == Purpose::existing || hook->purpose == Purpose::census) continue;  // attached when it is run
     if (hook->purpose == Purpose::dns && !cgroup.valid()) {
       missing_.push_back(probe_of(*hook, false, no_cgroup));
       continue;
@@ -163,41 +222,48 @@ Result<void> Programs::attach() {
   return {};
 }
 
-Result<void> Programs::adopt(std::optional<pid_t> pid, const RecordSink& sink) {
-  const auto is_iterator = [](const Hook* hook) { return hook->purpose == Purpose::existing; };
-  if (std::none_of(chosen_.begin(), chosen_.end(), is_iterator)) return {};
-  bpf_iter_link_info which{};
-  LIBBPF_OPTS(bpf_iter_attach_opts, options);
-  if (pid) {
-    which.task.pid = static_cast<__u32>(*pid);
-    options.link_info = &which;
-    options.link_info_len = sizeof which;
+bool Programs::has(conntrace_program program) const {
+  return std::any_of(chosen_.begin(), chosen_.end(), [program](const Hook* hook) { return hook->program == program; });
+}
+
+Result<void> Programs::walk(conntrace_walk what, std::optional<pid_t> pid, const RecordSink& sink) {
+  if (!has(CONNTRACE_PROGRAM_existing_sockets)) return {};
+  skeleton_->bss->walk = what;
+  return run_iterator<conntrace_record>(
+      skeleton_->progs.existing_sockets, pid,
+      [&sink](const conntrace_record& record) { sink(std::as_bytes(std::span(&record, 1))); });
+}
+
+Result<void> Programs::count_open(std::optional<pid_t> pid, const OpenFilesSink& sink) {
+  if (!has(CONNTRACE_PROGRAM_count_open)) return Failure(system_error(ENOSYS, "iter/task"));
+  return run_iterator<conntrace_open_files>(skeleton_->progs.count_open, pid, sink);
+}
+
+Result<std::vector<FdTally>> Programs::classify_descriptors(pid_t pid) {
+  if (!has(CONNTRACE_PROGRAM_classify_descriptors)) return Failure(system_error(ENOSYS, "iter/task_file"));
+  // Of a walk that failed something may be left.
+  if (auto emptied = take_tallies(); !emptied) return emptied;
+  skeleton_->bss->unclassified = 0;
+  auto walked = run_iterator<char>(skeleton_->progs.classify_descriptors, pid, [](char) {});  // it writes none
+  if (!walked) return Failure(std::move(walked).error());
+  auto tallies = take_tallies();
+  if (skeleton_->bss->unclassified != 0) return Failure(system_error(ENOSPC, "classify descriptors"));
+  return tallies;
+}
+
+Result<std::vector<FdTally>> Programs::take_tallies() {
+  std::vector<FdTally> tallies;
+  const int map = bpf_map__fd(skeleton_->maps.fd_classes);
+  std::array<conntrace_fd_class, 256> what;
+  std::array<std::uint64_t, 256> counts;
+  for (int error = 0; error == 0;) {
+    std::uint64_t position = 0;
+    auto got = static_cast<__u32>(what.size());
+    error = bpf_map_lookup_and_delete_batch(map, nullptr, &position, what.data(), counts.data(), &got, nullptr);
+    if (error != 0 && error != -ENOENT) return Failure(system_error(-error, "read the census"));
+    for (__u32 i = 0; i < got; ++i) tallies.push_back({what[i], counts[i]});
   }
-  const Link link(bpf_program__attach_iter(skeleton_->progs.existing_sockets, &options));
-  if (!link) {
-    const int error = errno;
-    if (error == ESRCH) return {};  // it ended meanwhile
-    return Failure(system_error(error, "attach iter/task_file"));
-  }
-  const UniqueFd walk(bpf_iter_create(bpf_link__fd(link.get())));
-  if (!walk.valid()) return Failure(system_error(errno, "start iter/task_file"));
-  std::vector<std::byte> buffer(256 * sizeof(conntrace_record));
-  std::size_t held = 0;
-  for (;;) {
-    const ssize_t got = read(walk.get(), buffer.data() + held, buffer.size() - held);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;  // many descriptors, none of interest
-    if (got < 0) return Failure(system_error(errno, "read iter/task_file"));
-    if (got == 0) break;
-    held += static_cast<std::size_t>(got);
-    std::size_t at = 0;
-    for (; held - at >= sizeof(conntrace_record); at += sizeof(conntrace_record)) {
-      sink({buffer.data() + at, sizeof(conntrace_record)});
-    }
-    std::copy(buffer.begin() + static_cast<std::ptrdiff_t>(at), buffer.begin() + static_cast<std::ptrdiff_t>(held),
-              buffer.begin());
-    held -= at;
-  }
-  return {};
+  return tallies;
 }
 
 int Programs::on_record(void* context, void* data, std::size_t size) noexcept {
@@ -229,6 +295,26 @@ Result<bool> Programs::mark(std::uint64_t number) {
   const int error = bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.ring_barrier), &options);
   if (error != 0) return Failure(system_error(-error, "run the ring barrier"));
   return options.retval == 0;
+}
+
+Result<std::vector<ProgramCost>> Programs::costs() const {
+  std::vector<ProgramCost> costs;
+  for (const Hook* hook : chosen_) {
+    const int program = bpf_program__fd(program_of(*skeleton_, *hook));
+    bpf_prog_info info{};
+    __u32 size = sizeof info;
+    if (const int error = bpf_obj_get_info_by_fd(program, &info, &size)) {
+      return Failure(system_error(-error, fmt::format("ask what {} has cost", hook->section)));
+    }
+    costs.push_back({std::string(hook->section), info.run_cnt, std::chrono::nanoseconds(info.run_time_ns)});
+  }
+  return costs;
+}
+
+std::uint64_t Programs::written() const {
+  std::uint64_t sum = 0;
+  for (const auto& of_cpu : skeleton_->bss->written) sum += __atomic_load_n(&of_cpu[0], __ATOMIC_RELAXED);
+  return sum;
 }
 
 KernelPrograms::Losses Programs::losses() const {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kernel_reader.h"
 
+#include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +23,11 @@ std::optional<std::uint64_t> known(std::uint64_t value) {
 std::string_view errno_name(int error_number) {
   const char* const name = strerrorname_np(error_number);
   return name == nullptr ? std::string_view() : std::string_view(name);
+}
+
+std::optional<int> fd_of(const conntrace_tcp& tcp) {
+  if (tcp.fd < 0) return std::nullopt;
+  return tcp.fd;
 }
 
 TcpState tcp_state(std::uint8_t state) { return static_cast<TcpState>(state); }
@@ -51,6 +58,7 @@ void KernelReader::read(std::span<const std::byte> bytes) {
     return;
   }
   std::memcpy(&header, bytes.data(), sizeof header);
+  number(header.sequence);
   if (header.kind == CONNTRACE_EVENT_dns_query || header.kind == CONNTRACE_EVENT_dns_answer) {
     conntrace_dns dns{};
     if (bytes.size() < sizeof dns) {
@@ -83,6 +91,24 @@ void KernelReader::read(std::span<const std::byte> bytes) {
   }
 }
 
+void KernelReader::number(std::uint64_t sequence) {
+  if (sequence == 0) return;
+  static constexpr int kCpuShift = 56;
+  Sequence& of_cpu = sequences_[sequence >> kCpuShift];
+  of_cpu.highest = std::max(of_cpu.highest, sequence & ((std::uint64_t{1} << kCpuShift) - 1));
+  ++of_cpu.count;
+}
+
+std::uint64_t KernelReader::from_ring() const {
+  return std::accumulate(sequences_.begin(), sequences_.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const Sequence& of_cpu) { return sum + of_cpu.count; });
+}
+
+std::uint64_t KernelReader::missing() const {
+  return std::accumulate(sequences_.begin(), sequences_.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const Sequence& of_cpu) { return sum + of_cpu.highest - of_cpu.count; });
+}
+
 void KernelReader::read_tcp(const conntrace_record& record) {
   const conntrace_tcp& tcp = record.tcp;
   const EventHeader header = event_header(record.header);
@@ -91,7 +117,9 @@ void KernelReader::read_tcp(const conntrace_record& record) {
   const Text comm = comm_of(record.header);
   switch (static_cast<EventKind>(record.header.kind)) {
     case EventKind::tcp_connect:
-      return sink_(make_event<EventKind::tcp_connect>(header, {.remote = remote, .comm = comm}));
+      return sink_(make_event<EventKind::tcp_connect>(header, {.remote = remote, .fd = fd_of(tcp), .comm = comm}));
+    case EventKind::tcp_accept:
+      return sink_(make_event<EventKind::tcp_accept>(header, {.fd = fd_of(tcp), .comm = comm}));
     case EventKind::tcp_established:
       return sink_(make_event<EventKind::tcp_established>(header, {.direction = static_cast<Direction>(tcp.direction),
                                                                    .local = local,
@@ -127,15 +155,13 @@ void KernelReader::read_tcp(const conntrace_record& record) {
                                                               .retransmits = tcp.retransmits,
                                                               .srtt_us = tcp.srtt_us,
                                                               .opened_mono_ns = known(tcp.opened_ns)}));
-    case EventKind::tcp_existing: {
-      const auto fd = tcp.fd >= 0 ? std::optional<int>(tcp.fd) : std::nullopt;
+    case EventKind::tcp_existing:
       return sink_(make_event<EventKind::tcp_existing>(header, {.direction = static_cast<Direction>(tcp.direction),
                                                                 .local = local,
                                                                 .remote = remote,
                                                                 .state = tcp_state(tcp.from),
-                                                                .fd = fd,
+                                                                .fd = fd_of(tcp),
                                                                 .comm = comm}));
-    }
     default: ++malformed_records_;
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -28,10 +29,15 @@ class KernelReader {
 
   /// The number of the last barrier that came out of the ring.
   [[nodiscard]] std::uint64_t barrier() const { return barrier_; }
+  /// Records that came out of the ring, malformed ones too.
+  [[nodiscard]] std::uint64_t from_ring() const;
+  /// Numbers in the sequences of the CPUs that did not come. Right when all that was written has been read.
+  [[nodiscard]] std::uint64_t missing() const;
   [[nodiscard]] std::uint64_t malformed_records() const { return malformed_records_; }
   [[nodiscard]] std::uint64_t malformed_dns() const { return malformed_dns_; }
 
  private:
+  void number(std::uint64_t sequence);
   void read_tcp(const conntrace_record& record);
   void read_fd(const conntrace_record& record);
   void read_dns(const conntrace_dns& dns, std::span<const std::uint8_t> payload);
@@ -40,6 +46,11 @@ class KernelReader {
   ProcessSink processes_;
   PendingQuestions questions_;
   std::uint64_t barrier_ = 0;
+  struct Sequence {
+    std::uint64_t highest = 0;
+    std::uint64_t count = 0;
+  };
+  std::array<Sequence, CONNTRACE_CPUS> sequences_;
   std::uint64_t malformed_records_ = 0;
   std::uint64_t malformed_dns_ = 0;
 };

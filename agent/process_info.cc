@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,12 +44,50 @@ std::string_view status_value(std::string_view status, std::string_view name) {
   return {};
 }
 
+/// The real, effective and saved id, if they are one.
+std::optional<uid_t> single_id(std::string_view status, std::string_view name) {
+  std::istringstream ids{std::string(status_value(status, name))};
+  uid_t real = 0;
+  uid_t effective = 0;
+  uid_t saved = 0;
+  if (!(ids >> real >> effective >> saved) || real != effective || real != saved) return std::nullopt;
+  return real;
+}
+
+/// Whom the kernel lets look into the process: set-user-ID and set-group-ID programs, those with capabilities of their
+/// file, and those that may not be dumped are nobody's. (Of the last, the files in /proc belong to root.)
+std::optional<uid_t> owner_of(pid_t pid, std::string_view status) {
+  const auto user = single_id(status, "Uid");
+  if (!user || *user == 0) return user;
+  const bool privileged = status_value(status, "CapPrm").find_first_not_of('0') != std::string_view::npos;
+  struct stat file {};
+  const std::string path = fmt::format("/proc/{}/status", pid);
+  if (privileged || !single_id(status, "Gid") || stat(path.c_str(), &file) != 0 || file.st_uid != *user) {
+    return std::nullopt;
+  }
+  return user;
+}
+
 std::string cgroup2_path(pid_t pid) {
   std::istringstream lines(read_text(fmt::format("/proc/{}/cgroup", pid)));
   for (std::string line; std::getline(lines, line);) {
     if (line.rfind("0::", 0) == 0) return line.substr(3);
   }
   return {};
+}
+
+std::vector<pid_t> numbers_in_proc() {
+  std::vector<pid_t> pids;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
+  if (!proc) return pids;
+  while (const dirent* entry = readdir(proc.get())) {
+    const std::string_view name = entry->d_name;
+    pid_t pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr == name.data() + name.size()) {
+      pids.push_back(pid);
+    }
+  }
+  return pids;
 }
 
 std::uint64_t start_time_of(std::string_view stat) {
@@ -81,29 +120,45 @@ Result<ProcessInfo> read_process_stat(pid_t pid) {
 }
 
 Result<ProcessInfo> read_process_info(pid_t pid) {
-  const std::string status = pid > 0 ? read_text(fmt::format("/proc/{}/status", pid)) : std::string();
+  auto info = pid > 0 ? read_process_stat(pid) : Failure(system_error(ESRCH, fmt::format("process {}", pid)));
+  if (!info) return info;
+  const std::string status = read_text(fmt::format("/proc/{}/status", pid));
   if (status.empty()) return Failure(system_error(ESRCH, fmt::format("process {}", pid)));
   if (const auto tgid = status_value(status, "Tgid"); tgid != std::to_string(pid)) {
     return Failure(system_error(EINVAL, fmt::format("{} is a thread of process {}", pid, tgid)));
   }
-  auto info = read_process_stat(pid);
-  if (!info) return info;
   info->exe = read_link(fmt::format("/proc/{}/exe", pid));
   info->cgroup = cgroup2_path(pid);
+  info->owner = owner_of(pid, status);
+  // What was read since is of the same process only if it is still there.
+  if (auto again = read_process_stat(pid); !again || again->start_time_ns != info->start_time_ns) {
+    return Failure(system_error(ESRCH, fmt::format("process {}", pid)));
+  }
   return info;
 }
 
+bool is_gone(const ProcessInfo& process) {
+  struct stat folder {};
+  if (stat(fmt::format("/proc/{}", process.pid).c_str(), &folder) != 0) return errno == ENOENT;
+  const auto now = read_process_stat(process.pid);
+  return now && now->start_time_ns != process.start_time_ns;
+}
+
+std::vector<pid_t> processes_of(const std::set<uid_t>& users) {
+  auto pids = numbers_in_proc();
+  std::erase_if(pids, [&users](pid_t pid) {
+    struct stat file {};
+    return stat(fmt::format("/proc/{}/status", pid).c_str(), &file) != 0 || !users.contains(file.st_uid);
+  });
+  return pids;
+}
+
 std::vector<pid_t> all_processes() {
-  std::vector<pid_t> pids;
-  const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
-  if (!proc) return pids;
-  while (const dirent* entry = readdir(proc.get())) {
-    const std::string_view name = entry->d_name;
-    pid_t pid = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr != name.data() + name.size()) continue;
+  auto pids = numbers_in_proc();
+  std::erase_if(pids, [](pid_t pid) {
     // Kernel threads have no address space, and so no such line.
-    if (!status_value(read_text(fmt::format("/proc/{}/status", pid)), "VmSize").empty()) pids.push_back(pid);
-  }
+    return status_value(read_text(fmt::format("/proc/{}/status", pid)), "VmSize").empty();
+  });
   return pids;
 }
 

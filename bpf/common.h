@@ -31,12 +31,17 @@ struct {
 } observed MAP;
 
 /* Set between open and load. */
-__weak const volatile __u32 observe_all = 0;
 __weak const volatile __u32 follow_children = 1;
 __weak const volatile __u64 ring_wakeup_bytes = 4 << 20;
 
+/* Mapped into the reader, which sets it at any time. */
+__weak __u32 observe_all = 0;
+
 /* Mapped into the reader: read without a system call. */
 __weak __u64 losses[CONNTRACE_PROGRAM_COUNT][CONNTRACE_LOSS_COUNT] = {};
+
+/* Records that were submitted, by CPU; each has a cache line. */
+__weak __u64 written[CONNTRACE_CPUS][8] = {};
 
 static __always_inline void lost(enum conntrace_program program, enum conntrace_loss why)
 {
@@ -85,7 +90,10 @@ static __always_inline struct conntrace_record *reserve_record(enum conntrace_pr
 static __always_inline void submit(void *record)
 {
 	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	__u32 cpu = bpf_get_smp_processor_id() & (CONNTRACE_CPUS - 1);
 
+	((struct conntrace_header *)record)->sequence =
+		(__u64)cpu << 56 | (__sync_fetch_and_add(&written[cpu][0], 1) + 1);
 	bpf_ringbuf_submit(record, used >= ring_wakeup_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 

@@ -221,6 +221,7 @@ static __always_inline int on_packet(struct __sk_buff *skb, int outgoing)
 		__builtin_memset(&record->dns.server, 0, sizeof(record->dns) - sizeof(record->dns.header));
 		if (copy_message(skb, &packet, &record->dns, record->payload, CONNTRACE_DNS_SMALL)) {
 			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+			lost(program, CONNTRACE_LOSS_UNREADABLE);
 			return 1;
 		}
 		fill_dns(&record->dns, skb, &packet, state, record->dns.length);
@@ -235,6 +236,7 @@ static __always_inline int on_packet(struct __sk_buff *skb, int outgoing)
 	__builtin_memset(&large->dns.server, 0, sizeof(large->dns) - sizeof(large->dns.header));
 	if (copy_message(skb, &packet, &large->dns, large->payload, CONNTRACE_DNS_LARGE)) {
 		bpf_ringbuf_discard(large, BPF_RB_NO_WAKEUP);
+		lost(program, CONNTRACE_LOSS_UNREADABLE);
 		return 1;
 	}
 	fill_dns(&large->dns, skb, &packet, state, large->dns.length);

@@ -1,27 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* The moment at which a descriptor, or a local port, could not be had. */
-#include "common.h"
+/* What system calls say of descriptors: the moment at which one, or a local port, could not be had; which one an accepted
+ * connection got; a new limit. */
+#include "syscall.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* The number of connect(2) on this architecture; set between open and load. */
-const volatile __u32 connect_syscall = 0;
-
-static __always_inline __u32 syscall_of(void *regs)
-{
-	if (bpf_core_field_exists(((struct pt_regs___x86 *)0)->orig_ax))
-		return BPF_CORE_READ((struct pt_regs___x86 *)regs, orig_ax);
-	return BPF_CORE_READ((struct pt_regs___arm64 *)regs, syscallno);
-}
-
-static __always_inline __u32 is_foreign(struct task_struct *task)
-{
-	if (!bpf_core_field_exists(task->thread_info.status))
-		return 0;
-	return !!(BPF_CORE_READ(task, thread_info.status) & TS_COMPAT);
-}
-
-static __always_inline int on_failure(void *regs, int error)
+static __always_inline int on_failure(const struct pt_regs *regs, int error)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct conntrace_record *record;
@@ -44,13 +28,62 @@ static __always_inline int on_failure(void *regs, int error)
 	return 0;
 }
 
-/* Every system call of the machine passes here: one comparison for those that did not fail. */
-SEC("tp_btf/sys_exit")
-int BPF_PROG(sys_exit, void *regs, long result)
+static __always_inline const struct sock *socket_of(struct task_struct *task, unsigned int fd)
 {
-	if (result >= 0)
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd);
+	struct socket *socket;
+	struct file *file = NULL;
+
+	if (fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), &files[fd]) || !file)
+		return NULL;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/* The connection's cookie was made when it was established, if it is observed. */
+static __always_inline int on_accept(unsigned int fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct conntrace_record *record;
+	const struct sock *sk;
+	__u64 cookie;
+
+	if (!is_observed(bpf_get_current_pid_tgid() >> 32) || is_foreign(task))
 		return 0;
-	if (result != -EMFILE && result != -ENFILE && result != -EADDRNOTAVAIL)
+	sk = socket_of(task, fd);
+	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
-	return on_failure(regs, -result);
+	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	if (!cookie)
+		return 0;
+	record = reserve_record(CONNTRACE_PROGRAM_sys_exit, CONNTRACE_EVENT_tcp_accept);
+	if (!record)
+		return 0;
+	fill_current(&record->header);
+	record->header.cookie = cookie;
+	record->header.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	record->tcp.fd = fd;
+	submit(record);
+	return 0;
+}
+
+/* Every system call of the machine passes here: two comparisons for those that fail, two for the others. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(sys_exit, const struct pt_regs *regs, long result)
+{
+	__u32 syscall;
+
+	if (result < 0) {
+		if (result != -EMFILE && result != -ENFILE && result != -EADDRNOTAVAIL)
+			return 0;
+		return on_failure(regs, -result);
+	}
+	syscall = syscall_of(regs);
+	if (syscall == accept4_syscall || syscall == accept_syscall)
+		return on_accept(result);
+	return 0;
 }

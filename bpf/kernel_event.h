@@ -27,6 +27,8 @@
 	X(tcp_sendmsg_entry, "fentry/tcp_sendmsg") \
 	X(tcp_recvmsg_exit, "fexit/tcp_recvmsg") \
 	X(existing_sockets, "iter/task_file") \
+	X(count_open, "iter/task") \
+	X(classify_descriptors, "iter/task_file, counting") \
 	X(dns_connect4, "cgroup/connect4") \
 	X(dns_connect6, "cgroup/connect6") \
 	X(dns_sendmsg4, "cgroup/sendmsg4") \
@@ -51,15 +53,24 @@ enum conntrace_loss {
 	CONNTRACE_LOSS_RING_FULL, /* a record that was not written */
 	CONNTRACE_LOSS_MAP_FULL, /* a socket or process that is not observed, with all that it would have said
 				  */
+	CONNTRACE_LOSS_UNREADABLE, /* a packet whose bytes could not be had */
 	CONNTRACE_LOSS_COUNT
 };
 
 /* Not an event: the reader asked where the ring's end is. Its number is in `cookie`. */
 #define CONNTRACE_RECORD_BARRIER 0xffffffffu
 
+/* What a walk over the descriptors of observed processes does with the sockets that it finds. */
+enum conntrace_walk {
+	CONNTRACE_WALK_ADOPT,	 /* announces those that nobody has seen yet */
+	CONNTRACE_WALK_DESCRIBE, /* announces those that are known, once more, and changes nothing */
+	CONNTRACE_WALK_FORGET,	 /* forgets those that the process owns */
+};
+
 #define CONNTRACE_COMM_LENGTH 16
 #define CONNTRACE_DNS_SMALL   512
 #define CONNTRACE_DNS_LARGE   4096
+#define CONNTRACE_CPUS	      256 /* a power of two; CPUs beyond share counters */
 
 struct conntrace_header {
 	__u32 kind;	     /* enum conntrace_event_kind */
@@ -70,6 +81,7 @@ struct conntrace_header {
 	__u64 start_time_ns; /* of pid, since boot, rounded down to 10 ms as in /proc/PID/stat */
 	__u64 cookie;	     /* SO_COOKIE */
 	__u64 netns;	     /* inode of the socket's network namespace */
+	__u64 sequence;	     /* CPU in the upper 8 bits, below its records from 1; 0: it came by an iterator */
 	char comm[CONNTRACE_COMM_LENGTH];
 };
 
@@ -100,7 +112,7 @@ struct conntrace_tcp {
 	__u32 syn_retransmits;
 	__u32 srtt_us;
 	__s32 error; /* sk_err, or the reason of a reset: -1 if this kernel does not say it */
-	__s32 fd;    /* tcp_existing: -1 if not known */
+	__s32 fd;    /* tcp_existing, tcp_connect, tcp_accept: -1 if not known */
 	__u8 from;   /* state, or the state before */
 	__u8 to;     /* state after */
 	__u8 direction;
@@ -114,11 +126,37 @@ struct conntrace_fd {
 	__u32 zero;
 };
 
+/* What a descriptor is. Those of a process that are alike are counted together. */
+struct conntrace_fd_class {
+	__u16 mode;	/* the inode's S_IFMT; 0: an anonymous inode, which has a name */
+	__u16 family;	/* of a socket, and its protocol */
+	__u16 protocol;
+	__u16 port;	/* of the peer, host byte order; 0 if this side accepted */
+	__u8 state;	/* of TCP */
+	__u8 zero[7];
+	__u8 name[16];	/* of the anonymous inode; or the peer's address, as in conntrace_endpoint */
+};
+
+/* What the walk over tasks writes for each observed process. Limits: ~0 is none. */
+struct conntrace_open_files {
+	__u32 pid;
+	__u32 zero;
+	__u64 start_time_ns;
+	__u64 mono_ns;
+	__u64 open;
+	__u64 soft_limit;
+	__u64 hard_limit;
+	char comm[CONNTRACE_COMM_LENGTH];
+};
+
+/* No user but root may look into it: a set-user-ID program, for example. */
+#define CONNTRACE_NO_USER 0xffffffffu
+
 struct conntrace_process {
 	__u32 parent;
 	__s32 exit_status; /* as in wait(2) */
 	__u32 executed;	   /* process_start: the process has a new program */
-	__u32 zero;
+	__u32 user;	   /* process_start: whose it is, or CONNTRACE_NO_USER */
 };
 
 struct conntrace_record {

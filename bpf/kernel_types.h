@@ -38,6 +38,12 @@ enum {
 #define SOCK_DONE_BIT	  1 /* enum sock_flags: a FIN arrived */
 #define SIGNAL_GROUP_EXIT 4
 #define TS_COMPAT	  2 /* x86: a 32-bit system call */
+#define RLIMIT_NOFILE	  7
+#define S_IFMT		  0170000
+#define S_IFSOCK	  0140000
+#define S_IFREG		  0100000
+#define ANON_INODE_MAGIC  0x09041934 /* file systems: of eventfd and its like, of pidfd */
+#define PIDFS_MAGIC	  0x50494446
 #define MSG_PEEK	  0x02
 #define MSG_ERRQUEUE	  0x2000
 
@@ -61,6 +67,10 @@ struct in6_addr {
 	} in6_u;
 };
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct sock_common {
 	union {
 		struct {
@@ -82,6 +92,7 @@ struct sock_common {
 	union {
 		unsigned long skc_flags;
 	};
+	atomic64_t skc_cookie;
 };
 
 struct sock {
@@ -116,14 +127,56 @@ struct socket {
 	struct sock *sk;
 };
 
-struct file;
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct inode {
+	__u16 i_mode;
+	struct super_block *i_sb;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+	unsigned long *open_fds;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct seq_file;
 
 typedef struct {
 	int counter;
 } atomic_t;
 
+struct rlimit {
+	unsigned long rlim_cur;
+	unsigned long rlim_max;
+};
+
 struct signal_struct {
+	struct rlimit rlim[16];
 	atomic_t live;
 	int group_exit_code;
 	unsigned int flags;
@@ -133,8 +186,32 @@ struct thread_info {
 	__u32 status;
 };
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+typedef struct {
+	unsigned int val;
+} kgid_t;
+
+/* The kernel's has one number of 64 bits, or two of 32. */
+typedef struct {
+	__u32 cap[2];
+} kernel_cap_t;
+
+struct cred {
+	kuid_t uid;
+	kgid_t gid;
+	kuid_t suid;
+	kgid_t sgid;
+	kuid_t euid;
+	kgid_t egid;
+	kernel_cap_t cap_permitted;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
+	const struct cred *cred;
 	int exit_code;
 	int pid;
 	int tgid;
@@ -142,18 +219,26 @@ struct task_struct {
 	__u64 start_boottime;
 	char comm[16];
 	struct signal_struct *signal;
+	struct files_struct *files;
 };
 
 /* The number of the system call has another name on each architecture. */
 struct pt_regs___x86 {
+	unsigned long di;
 	unsigned long orig_ax;
 };
 struct pt_regs___arm64 {
+	__u64 orig_x0;
 	int syscallno;
 };
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct bpf_iter__task_file {

@@ -12,6 +12,24 @@ static __always_inline void fill_task(struct conntrace_record *record, struct ta
 	BPF_CORE_READ_STR_INTO(&record->header.comm, task, comm);
 }
 
+/* Set-user-ID and set-group-ID programs and those with capabilities of their file are nobody's. */
+static __always_inline __u32 user_of(struct task_struct *task)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+	__u32 user = BPF_CORE_READ(cred, uid.val);
+	__u32 group = BPF_CORE_READ(cred, gid.val);
+	__u64 capabilities = 0;
+
+	if (BPF_CORE_READ(cred, euid.val) != user || BPF_CORE_READ(cred, suid.val) != user)
+		return CONNTRACE_NO_USER;
+	if (!user)
+		return user;
+	bpf_core_read(&capabilities, sizeof(capabilities), &cred->cap_permitted);
+	if (capabilities || BPF_CORE_READ(cred, egid.val) != group || BPF_CORE_READ(cred, sgid.val) != group)
+		return CONNTRACE_NO_USER;
+	return user;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(sched_process_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -30,6 +48,7 @@ int BPF_PROG(sched_process_fork, struct task_struct *parent, struct task_struct 
 		return 0;
 	fill_task(record, child);
 	record->process.parent = parent_tgid;
+	record->process.user = user_of(child);
 	submit(record);
 	return 0;
 }
@@ -50,6 +69,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *task)
 	fill_task(record, task);
 	record->process.parent = *parent;
 	record->process.executed = 1;
+	record->process.user = user_of(task);
 	submit(record);
 	return 0;
 }

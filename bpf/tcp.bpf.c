@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* The life of a TCP socket: connect, handshake, states, retransmits, resets, errors, end. */
 #include "socket.h"
+#include "syscall.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -52,6 +53,7 @@ static __always_inline int on_connect(const struct sock *sk)
 		return 0;
 	record->header.mono_ns = state->syn_ns;
 	record->header.tid = state->tid;
+	record->tcp.fd = connecting_fd();
 	fill_endpoints(&record->tcp, sk);
 	submit(record);
 	return 0;

@@ -17,6 +17,7 @@
 #include "commands/output.h"
 #include "exit_status.h"
 #include "say.h"
+#include "sources/agent_source.h"
 #include "sources/sock_diag.h"
 
 namespace conntrace::cli {
@@ -166,6 +167,7 @@ int doctor(bool json) {
   const int status = status_of(checks);
   if (json) {
     nlohmann::ordered_json document{{"version", CONNTRACE_VERSION}, {"status", status}};
+    document["agent"] = {{"socket", agent::agent_socket_path()}, {"listens", AgentSource::listens()}};
     for (const Check& check : checks) {
       nlohmann::ordered_json entry{{"name", check.name}, {"works", check.works}, {"found", check.found}};
       entry["lost"] = nullptr;
@@ -183,6 +185,13 @@ int doctor(bool json) {
     output->write(fmt::format("     lost without it: {}\n", check.lost));
     if (!check.fix.empty()) output->write(fmt::format("     to fix it: {}\n", check.fix));
   }
+  output->write(AgentSource::listens()
+                    ? fmt::format("conntrace-agent listens at {}: every user may see the kernel's part of his own "
+                                  "processes.\n",
+                                  agent::agent_socket_path())
+                    : fmt::format("No conntrace-agent listens at {}; while one runs (sudo conntrace-agent), no "
+                                  "privileges are needed.\n",
+                                  agent::agent_socket_path()));
   output->write(status == kDone ? "Everything works: conntrace watch shows library and kernel facts.\n"
                 : status == kPrivilegesMissing
                     ? "This user may not load kernel programs: conntrace watch shows library events and polls /proc.\n"

@@ -14,10 +14,12 @@ void add_live_options(CLI::App& command, LiveArguments& arguments) {
   command.add_option("--comm", arguments.live.comm, "all processes with this command name, as ps -o comm shows it");
   command.add_flag("--all", arguments.live.all, "all processes");
   command
-      .add_option("--source", arguments.source,
-                  "embedded: kernel programs, loaded into this process (root); proc: polls of /proc and sock_diag; "
-                  "hooks: the library's events alone; auto: the best of them that this user may use")
-      ->check(CLI::IsMember({"auto", "embedded", "proc", "hooks"}))
+      .add_option(
+          "--source", arguments.source,
+          "embedded: kernel programs, loaded into this process (root); agent: conntrace-agent, which shows each "
+          "user his own processes; proc: polls of /proc and sock_diag; "
+          "hooks: the library's events alone; auto: the best of them that this user may use")
+      ->check(CLI::IsMember({"auto", "embedded", "agent", "proc", "hooks"}))
       ->capture_default_str();
   command.add_option("--duration", arguments.duration, "stop after this many seconds")->check(CLI::PositiveNumber);
   command.add_option("COMMAND", arguments.live.command, "after --: a command to start and observe, with its children");
@@ -35,6 +37,7 @@ LiveOptions to_live_options(const LiveArguments& arguments) {
   LiveOptions options = arguments.live;
   if (arguments.duration > 0) options.duration = std::chrono::duration<double>(arguments.duration);
   options.source = arguments.source == "embedded" ? SourceChoice::embedded
+                   : arguments.source == "agent"  ? SourceChoice::agent
                    : arguments.source == "proc"   ? SourceChoice::proc
                    : arguments.source == "hooks"  ? SourceChoice::hooks
                                                   : SourceChoice::automatic;
@@ -45,8 +48,8 @@ int explain(const LiveSession::StartFailure& failure) {
   complain("{}", failure.error.message());
   if (failure.status == kPrivilegesMissing) {
     complain(
-        "--source embedded needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; --source auto does with what this "
-        "user may see; conntrace doctor tells more");
+        "the kernel's part needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or conntrace-agent for one's own "
+        "processes; --source auto does with what this user may see; conntrace doctor tells more");
   }
   return failure.status;
 }

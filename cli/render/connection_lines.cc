@@ -53,6 +53,7 @@ std::string kernel_text(const ConnectionTimeline& timeline) {
   std::string out;
   const auto add = [&](const std::string& text) { out += (out.empty() ? "" : ", ") + text; };
   if (timeline.handshake_ns) add("handshake " + duration_text(*timeline.handshake_ns));
+  if (timeline.accept_queue_ns) add("in the accept queue for " + duration_text(*timeline.accept_queue_ns));
   if (timeline.syn_retransmits) add(fmt::format("SYN retransmits {}", *timeline.syn_retransmits));
   if (timeline.retransmits) add(fmt::format("retransmits {}", *timeline.retransmits));
   if (timeline.srtt_us) add("round trip " + duration_text(std::uint64_t{*timeline.srtt_us} * 1000));

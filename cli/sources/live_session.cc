@@ -20,8 +20,10 @@ constexpr MonoTime kTapDrain = milliseconds(500);       // for the last records 
 
 LiveSession::StartFailure failure(Error error, ExitStatus status) { return {std::move(error), status}; }
 
-bool is_privilege(const Error& error) {
-  return error.code == std::errc::operation_not_permitted || error.code == std::errc::permission_denied;
+ExitStatus status_of(const Error& error) {
+  if (error.code == std::errc::no_such_process) return kTargetGone;
+  const bool privilege = error.code == std::errc::operation_not_permitted || error.code == std::errc::permission_denied;
+  return privilege ? kPrivilegesMissing : kFailed;
 }
 
 /// Whether the event is about what the process did, not about the process or the stream.
@@ -97,30 +99,49 @@ LiveSession::Started LiveSession::select_targets() {
 }
 
 LiveSession::Started LiveSession::open_kernel_source() {
-  if (options_.source == SourceChoice::hooks) {
-    missing_ = "kernel facts and descriptor counts, as asked for";
-    return {};
+  switch (options_.source) {
+    case SourceChoice::hooks: missing_ = "kernel facts and descriptor counts, as asked for"; return {};
+    case SourceChoice::proc: missing_ = "as asked for"; break;
+    case SourceChoice::embedded: return open_embedded();
+    case SourceChoice::agent: return open_agent();
+    case SourceChoice::automatic:
+      for (const auto open : {&LiveSession::open_embedded, &LiveSession::open_agent}) {
+        auto opened = (this->*open)();
+        if (opened || opened.error().status == kTargetGone) return opened;
+        missing_ += (missing_.empty() ? "" : "; ") + opened.error().error.message();
+      }
   }
-  if (options_.source != SourceChoice::proc) {
-    agent::ObserverOptions options;
-    options.selection.all = options_.all;
-    for (const Process& process : selected_) options.selection.pids.push_back(process.pid);
-    kernel_.emplace(Source::kernel, [this](const Event& event) { give(event); });
-    auto opened = agent::Observer::open(options, [this](const Event& event) { kernel_->add(event); });
-    if (opened) {
-      observer_ = std::move(*opened);
-      return {};
-    }
+  open_proc();
+  return {};
+}
+
+LiveSession::Started LiveSession::open_embedded() {
+  agent::ObserverOptions options;
+  options.selection.all = options_.all;
+  for (const Process& process : selected_) options.selection.pids.push_back(process.pid);
+  kernel_.emplace(Source::kernel, [this](const Event& event) { give(event); });
+  auto opened = agent::Observer::open(options, [this](const Event& event) { kernel_->add(event); });
+  if (!opened) {
     kernel_->end();
-    const bool gone = opened.error().code == std::errc::no_such_process;
-    if (options_.source == SourceChoice::embedded || gone) {
-      const ExitStatus status = gone ? kTargetGone : is_privilege(opened.error()) ? kPrivilegesMissing : kFailed;
-      return tl::unexpected(failure(std::move(opened.error()), status));
-    }
-    missing_ = opened.error().message();
-  } else {
-    missing_ = "as asked for";
+    kernel_.reset();
+    return tl::unexpected(failure(std::move(opened.error()), status_of(opened.error())));
   }
+  observer_ = std::move(*opened);
+  return {};
+}
+
+LiveSession::Started LiveSession::open_agent() {
+  std::vector<pid_t> pids;
+  if (!options_.all) {
+    for (const Process& process : selected_) pids.push_back(process.pid);
+  }
+  auto opened = AgentSource::connect(pids, options_.all, signals_.get(), [this](const Event& event) { give(event); });
+  if (!opened) return tl::unexpected(failure(std::move(opened.error()), status_of(opened.error())));
+  agent_ = std::move(*opened);
+  return {};
+}
+
+void LiveSession::open_proc() {
   proc_ = std::make_unique<ProcSource>([this](const Event& event) { give(event); });
   std::size_t readable = 0;
   for (const Process& process : selected_) {
@@ -130,7 +151,6 @@ LiveSession::Started LiveSession::open_kernel_source() {
     if (!added && !options_.all) complain("{}; its sockets are not shown", added.error().message());
   }
   if (readable == 0) proc_.reset();
-  return {};
 }
 
 /// Which sources, and what they cannot give: the first line that a user reads.
@@ -143,6 +163,7 @@ void LiveSession::announce() const {
   }
   if (options_.all) who = "all processes";
   std::string how = observer_ ? "embedded (kernel programs, loaded here)"
+                    : agent_  ? "agent (conntrace-agent)"
                     : proc_   ? "proc (polls of /proc and sock_diag every 100 ms)"
                               : "";
   if (taps_.joined() > 0) how += how.empty() ? "hooks (library tap)" : " + hooks (library tap)";
@@ -152,6 +173,8 @@ void LiveSession::announce() const {
     for (const agent::HookProbe& probe : observer_->missing()) {
       missing += fmt::format("; missing: {} ({}: {})", probe.gives, probe.name, probe.error);
     }
+  } else if (agent_) {
+    missing.clear();  // the agent's own affair: conntrace-agent --status
   } else if (proc_) {
     missing = fmt::format(
         "; missing: handshake times, retransmits, resets, errno, DNS, what is shorter than 100 ms, mostly who closed "
@@ -188,6 +211,7 @@ int LiveSession::run(const Tick& tick) {
     if (now >= end) go_on = false;
     note_ended();
     if (targets_.empty() && !options_.all) go_on = false;
+    if (nothing_left()) go_on = false;
   }
   drain();
   return status();
@@ -199,6 +223,7 @@ void LiveSession::wait(MonoTime until) {
   if (taps_.any_waiting()) until = std::min(until, mono_now() + Taps::kRetry);
   until = std::min(until, mono_now() + Taps::kRetry);  // ticks: finished timelines are given out when time has passed
   std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}};
+  if (agent_) fds.push_back({agent_->fd(), POLLIN, 0});
   for (const int fd : targets_.fds()) fds.push_back({fd, POLLIN, 0});
   for (const int fd : taps_.fds()) fds.push_back({fd, POLLIN, 0});
   const auto left = std::chrono::ceil<milliseconds>(until - mono_now()).count();
@@ -209,6 +234,16 @@ void LiveSession::round(MonoTime now) {
   drained_ = taps_.read();
   if (observer_) {
     if (const auto polled = observer_->poll(0); !polled) complain("{}", polled.error().message());
+  }
+  if (agent_) {
+    const auto got = agent_->read();
+    drained_ = drained_ && got != AgentSource::Progress::more;
+    if (!got || *got == AgentSource::Progress::ended) {
+      complain("{}; from here on the kernel's side is missing",
+               got ? "conntrace-agent has ended" : got.error().message());
+      agent_.reset();
+      agent_lost_ = true;
+    }
   }
   if (proc_ && now >= next_poll_) {
     next_poll_ = now + ProcSource::kInterval;
@@ -254,6 +289,9 @@ void LiveSession::drain() {
   if (observer_) {
     if (const auto drained = observer_->drain(); !drained) complain("{}", drained.error().message());
   }
+  if (agent_) {
+    if (const auto finished = agent_->finish(); !finished) complain("{}", finished.error().message());
+  }
   const MonoTime end = mono_now() + kTapDrain;
   while (!taps_.read() && mono_now() < end) {
   }
@@ -271,12 +309,18 @@ void LiveSession::drain() {
   }
 }
 
+/// The agent, which was asked for, has gone, and nobody else tells anything.
+bool LiveSession::nothing_left() const {
+  return agent_lost_ && options_.source == SourceChoice::agent && taps_.joined() == 0;
+}
+
 int LiveSession::status() {
   if (child_) {
     if (const auto exited = child_->exit_status()) return *exited;
     complain("{} (pid {}) goes on, unwatched", options_.command.front(), child_->pid());
     return kDone;
   }
+  if (nothing_left()) return kFailed;
   if (targets_.empty() && !options_.all && seen_ == 0) {
     complain("ended before anything was seen");
     return kTargetGone;

@@ -11,6 +11,7 @@
 #include "agent/observer.h"
 #include "conntrace/unique_fd.h"
 #include "exit_status.h"
+#include "sources/agent_source.h"
 #include "sources/proc_source.h"
 #include "sources/stopped_child.h"
 #include "sources/stream.h"
@@ -20,7 +21,8 @@
 namespace conntrace::cli {
 
 enum class SourceChoice {
-  automatic,  ///< embedded if this user may, else proc
+  automatic,  ///< embedded if this user may, else agent if one runs, else proc
+  agent,      ///< what conntrace-agent shows this user
   embedded,   ///< the kernel programs, loaded into this process
   proc,       ///< polls of /proc and sock_diag
   hooks,      ///< the library's own events alone
@@ -60,6 +62,9 @@ class LiveSession {
   using Started = tl::expected<void, StartFailure>;
   Started select_targets();
   Started open_kernel_source();
+  Started open_embedded();
+  Started open_agent();
+  void open_proc();
   void follow(const Process& process, bool existed_before);
   void announce() const;
   void give(const Event& event);
@@ -69,6 +74,7 @@ class LiveSession {
   /// False: the session must end.
   bool heed_signals();
   void drain();
+  [[nodiscard]] bool nothing_left() const;
   [[nodiscard]] int status();
 
   const LiveOptions options_;
@@ -80,8 +86,10 @@ class LiveSession {
   Taps taps_;
   std::optional<Stream> kernel_;
   std::unique_ptr<agent::Observer> observer_;  ///< or
-  std::unique_ptr<ProcSource> proc_;           ///< or neither
-  std::string missing_;                        ///< why not the better one
+  std::unique_ptr<AgentSource> agent_;         ///< or
+  bool agent_lost_ = false;
+  std::unique_ptr<ProcSource> proc_;  ///< or neither
+  std::string missing_;               ///< why not the better one
   MonoTime next_poll_{};
   std::uint64_t seen_ = 0;  ///< events that say something of a request, a socket, a name or a limit
   bool drained_ = true;

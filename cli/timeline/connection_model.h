@@ -101,6 +101,7 @@ struct ConnectionTimeline {
   bool existed_before = false;
   std::optional<InferredDns> dns;
   std::optional<std::uint64_t> handshake_ns;
+  std::optional<std::uint64_t> accept_queue_ns;
   std::optional<std::uint32_t> syn_retransmits;
   std::optional<std::uint32_t> srtt_us;
   std::optional<std::uint32_t> retransmits;
@@ -138,6 +139,7 @@ struct ConnectionTimeline {
         Field{"existed_before", &T::existed_before, "it was there before the observer"},
         Field{"dns", &T::dns, "lookups that probably gave the address"},
         Field{"handshake_ns", &T::handshake_ns, "SYN to established"},
+        Field{"accept_queue_ns", &T::accept_queue_ns, "of an incoming one: established to accept"},
         Field{"syn_retransmits", &T::syn_retransmits, "SYNs sent again"},
         Field{"srtt_us", &T::srtt_us, "smoothed round trip time, last known"},
         Field{"retransmits", &T::retransmits, "segments sent again, SYNs excluded"},

@@ -32,8 +32,16 @@ void add_uses(const SocketState& socket, std::uint64_t now_ns, ConnectionTimelin
 void Engine::add_kernel_facts(const SocketState& socket, ConnectionTimeline& out) const {
   if (!socket.by_kernel) {
     const std::string why = no_kernel(*socket.process);
-    for (const char* fact : {"handshake_ns", "syn_retransmits", "srtt_us", "retransmits"}) out.unavailable[fact] = why;
+    for (const char* fact : {"handshake_ns", "accept_queue_ns", "syn_retransmits", "srtt_us", "retransmits"})
+      out.unavailable[fact] = why;
     return;
+  }
+  if (socket.accepted_ns != 0 && socket.established_ns != 0) {
+    out.accept_queue_ns = socket.accepted_ns - std::min(socket.accepted_ns, socket.established_ns);
+  } else {
+    out.unavailable["accept_queue_ns"] = socket.direction == Direction::outgoing ? "this side connected"
+                                         : socket.established_ns == 0 ? "when it was established was not seen"
+                                                                      : "no accept was seen";
   }
   out.retransmits = socket.retransmits;
   if (socket.srtt_us != 0) {

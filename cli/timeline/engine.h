@@ -73,7 +73,8 @@ class Engine {
 
   // kernel_records.cc
   bool take_kernel(const Event& event);
-  void take_tcp(const Event& event, const Socket& socket);
+  /// `accepted_by`: whose record it is.
+  void take_tcp(const Event& event, const Socket& socket, const Process& accepted_by);
   [[nodiscard]] Socket kernel_socket(const Event& event, const Process& process);
   void take_state(const TcpStateInfo& info, std::uint64_t mono_ns, SocketState& socket);
 

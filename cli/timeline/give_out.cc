@@ -88,7 +88,11 @@ void Engine::emit_census(const Process& process, const EventHeader& header, std:
     facts.limit_hits = process->limit_hits;
     out.fds.emplace();
     static_cast<FdFacts&>(*out.fds) = facts;
-    out.unavailable["fds.classes"] = "the census counts descriptors without classes";
+    if (process->fd_classes.empty()) {
+      out.unavailable["fds.classes"] = "the last census counted descriptors and did not look what they are";
+    } else {
+      out.fds->classes = process->fd_classes;
+    }
     process->shown = facts;
   }
   out.findings = findings_of(out);

@@ -22,6 +22,7 @@ Text owner_name(const Event& event) {
   if (const auto* connect = get_if<EventKind::tcp_connect>(event)) return connect->comm;
   if (const auto* established = get_if<EventKind::tcp_established>(event)) return established->comm;
   if (const auto* existing = get_if<EventKind::tcp_existing>(event)) return existing->comm;
+  if (const auto* accept = get_if<EventKind::tcp_accept>(event)) return accept->comm;
   if (const auto* query = get_if<EventKind::dns_query>(event)) return query->comm;
   return {};
 }
@@ -45,7 +46,7 @@ bool Engine::take_kernel(const Event& event) {
   }
   const Socket socket = kernel_socket(event, process);
   if (!socket) return false;
-  take_tcp(event, socket);
+  take_tcp(event, socket, process);
   return true;
 }
 
@@ -74,7 +75,7 @@ Engine::Socket Engine::kernel_socket(const Event& event, const Process& process)
   return socket;
 }
 
-void Engine::take_tcp(const Event& event, const Socket& known) {
+void Engine::take_tcp(const Event& event, const Socket& known, const Process& accepted_by) {
   SocketState& socket = *known;
   const std::uint64_t now = event.header.mono_ns;
   if (const auto* connect = get_if<EventKind::tcp_connect>(event)) {
@@ -82,6 +83,7 @@ void Engine::take_tcp(const Event& event, const Socket& known) {
     socket.direction = Direction::outgoing;
     socket.start_missing = false;
     set_if_said(socket.remote, connect->remote);
+    if (connect->fd) socket.fd = connect->fd;
   } else if (const auto* established = get_if<EventKind::tcp_established>(event)) {
     once(socket.established_ns, now);
     socket.direction = established->direction;
@@ -90,6 +92,10 @@ void Engine::take_tcp(const Event& event, const Socket& known) {
     socket.handshake_ns = established->handshake_ns;
     socket.syn_retransmits = std::max(socket.syn_retransmits, established->syn_retransmits);
     socket.srtt_us = established->srtt_us;
+  } else if (const auto* accept = get_if<EventKind::tcp_accept>(event)) {
+    once(socket.accepted_ns, now);
+    socket.process = accepted_by ? accepted_by : socket.process;  // not who listens, if that is another
+    if (accept->fd) socket.fd = accept->fd;
   } else if (const auto* state = get_if<EventKind::tcp_state>(event)) {
     take_state(*state, now, socket);
     if (state->to == TcpState::CLOSE) schedule(known);

@@ -49,10 +49,13 @@ struct FdClass {
   std::optional<std::string> state;
   std::optional<std::string> peer;
   std::uint64_t count = 0;
+  bool operator==(const FdClass&) const = default;
   static constexpr auto fields() {
-    return std::tuple{Field{"class", &FdClass::name, "kind of descriptor: tcp, udp, unix, file, pipe, …"},
-                      Field{"state", &FdClass::state, "TCP state"}, Field{"peer", &FdClass::peer, "ip:port"},
-                      Field{"count", &FdClass::count, "how many"}};
+    return std::tuple{
+        Field{"class", &FdClass::name, "kind of descriptor: tcp, udp, unix, file, pipe, eventpoll, …"},
+        Field{"state", &FdClass::state, "TCP state"},
+        Field{"peer", &FdClass::peer, "ip:port; ip alone if this side accepted; null: it has none, or several"},
+        Field{"count", &FdClass::count, "how many"}};
   }
 };
 

@@ -37,7 +37,8 @@ struct ProcessState {
   std::unordered_map<std::uint64_t, std::shared_ptr<DialState>> dials;
   std::deque<std::shared_ptr<DialState>> closed;  ///< the last connections that closed, oldest first
   std::deque<CensusState> censuses;
-  std::optional<FdFacts> shown;  ///< the last census that was given out
+  std::vector<FdClass> fd_classes;  ///< of the last census; empty: it only counted
+  std::optional<FdFacts> shown;     ///< the last census that was given out
   std::uint64_t limit_hits = 0;
   std::deque<std::uint64_t> hit_times;
   std::vector<LossSpan> losses;

@@ -17,6 +17,18 @@ void set_if_said(std::optional<std::string>& field, Text text) {
   if (!text.empty()) field = std::string(text);
 }
 
+std::vector<FdClass> classes_of(const FdCensusInfo& census) {
+  std::vector<FdClass> classes;
+  for (const FdClassCount& entry : census.classes) {
+    FdClass& out = classes.emplace_back();
+    out.name = entry.kind;
+    if (entry.state != TcpState::NONE) out.state = to_string(entry.state);
+    if (!entry.peer.empty()) out.peer = entry.peer;
+    out.count = entry.count;
+  }
+  return classes;
+}
+
 }  // namespace
 
 Engine::Engine(std::string boot_id, std::uint64_t settle_ns, const TimelineSink& sink, CorrelatorStats& stats)
@@ -50,7 +62,8 @@ bool Engine::dispatch(const Event& event) {
 }
 
 bool Engine::kernel_record(const Event& event) const {
-  return event.kind() >= EventKind::tcp_connect && event.kind() <= EventKind::dns_answer;
+  return (event.kind() >= EventKind::tcp_connect && event.kind() <= EventKind::dns_answer) ||
+         event.kind() == EventKind::tcp_accept;
 }
 
 Engine::Process Engine::process_of(const EventHeader& header) {
@@ -124,12 +137,19 @@ bool Engine::take_process(const Event& event) {
     schedule_exit(process);
   } else if (const auto* census = get_if<EventKind::fd_census>(event)) {
     if (!facts.comm) set_if_said(facts.comm, census->comm);
+    auto classes = classes_of(*census);
+    // One that only counted, and found as many, says nothing new of what they are.
+    if (classes.empty() && !process->censuses.empty() && process->censuses.back().facts.open == census->open) {
+      classes = process->fd_classes;
+    }
     const FdFacts fds{census->open, census->soft_limit, census->hard_limit, process->limit_hits};
     process->censuses.push_back({header.mono_ns, header.source, fds});
     if (process->censuses.size() > kCensusesKept) process->censuses.pop_front();
     const auto& shown = process->shown;
     const bool changed = !shown || shown->open != fds.open || shown->soft_limit != fds.soft_limit ||
-                         shown->hard_limit != fds.hard_limit || shown->limit_hits != fds.limit_hits;
+                         shown->hard_limit != fds.hard_limit || shown->limit_hits != fds.limit_hits ||
+                         classes != process->fd_classes;
+    process->fd_classes = std::move(classes);
     if (changed) emit_census(process, header, std::nullopt);
   } else if (const auto* hit = get_if<EventKind::fd_limit_hit>(event)) {
     if (!facts.comm) set_if_said(facts.comm, hit->comm);

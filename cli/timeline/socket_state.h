@@ -86,6 +86,7 @@ struct SocketState {
   // By the kernel.
   std::uint64_t syn_ns = 0;
   std::uint64_t established_ns = 0;
+  std::uint64_t accepted_ns = 0;
   std::optional<std::uint64_t> handshake_ns;
   std::uint32_t syn_retransmits = 0;
   std::uint32_t srtt_us = 0;

@@ -27,15 +27,10 @@ class LineQueue {
   /// False: there was no room, the records are dropped. After a drop all is dropped until the next take(), so that one
   /// number says what is missing.
   bool push(std::string_view lines, std::uint64_t records) {
-    if (dropped_ > 0 || filling_.lines.size() + taken_bytes_ + lines.size() > limit_) {
-      dropped_ += records;
-      lost_ += records;
-      return false;
-    }
-    filling_.lines += lines;
-    filling_.records += records;
-    return true;
+    return push(lines, records, filling_.lines.size() + taken_bytes_ + lines.size() <= limit_);
   }
+  /// Beyond the limit, too; of what is bounded by itself.
+  bool push_surely(std::string_view lines, std::uint64_t records) { return push(lines, records, true); }
 
   /// Whether take(), or the one after it, would give lines or a loss.
   [[nodiscard]] bool pending() const { return !filling_.lines.empty() || filling_.lost_before > 0 || dropped_ > 0; }
@@ -57,6 +52,17 @@ class LineQueue {
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
  private:
+  bool push(std::string_view lines, std::uint64_t records, bool room) {
+    if (dropped_ > 0 || !room) {
+      dropped_ += records;
+      lost_ += records;
+      return false;
+    }
+    filling_.lines += lines;
+    filling_.records += records;
+    return true;
+  }
+
   std::size_t limit_;
   Batch filling_;
   std::size_t taken_bytes_ = 0;

@@ -23,6 +23,7 @@ using std::chrono::milliseconds;
 /// Lines wait this long for company: one system call sends many.
 constexpr milliseconds kLinger(5);
 constexpr milliseconds kListenAgain(1000);
+constexpr mode_t kOwnerOnly = 0600;
 
 // What epoll calls its descriptors; readers are numbered from the last on.
 constexpr std::uint64_t kListener = 0;
@@ -38,20 +39,21 @@ Result<std::unique_ptr<TapServer>> TapServer::open(const TapOptions& options, Ca
   if (!epoll.valid()) return Failure(system_error(errno, "epoll_create1"));
   UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event.valid()) return Failure(system_error(errno, "eventfd"));
-  auto listener = TapSocket::listen(options.path);
+  auto listener = UnixListener::listen(options.path, kOwnerOnly);
   if (!listener) return Failure(std::move(listener.error()));
   return std::unique_ptr<TapServer>(
       new TapServer(std::move(*listener), std::move(epoll), std::move(event), options, std::move(callbacks)));
 }
 
-TapServer::TapServer(TapSocket listener, UniqueFd epoll, UniqueFd event, const TapOptions& options, Callbacks callbacks)
+TapServer::TapServer(UnixListener listener, UniqueFd epoll, UniqueFd event, const TapOptions& options,
+                     Callbacks callbacks)
     : path_(listener.path()),
       buffer_bytes_(options.buffer_bytes),
       max_readers_(options.max_readers),
       patience_(options.patience),
       callbacks_(std::move(callbacks)),
       wakeup_(std::make_shared<TapWakeup>(std::move(event))),
-      listener_(std::make_unique<TapSocket>(std::move(listener))),
+      listener_(std::make_unique<UnixListener>(std::move(listener))),
       epoll_(std::move(epoll)),
       spare_(open_spare()),
       next_id_(kFirstReader) {

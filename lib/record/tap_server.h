@@ -14,7 +14,7 @@
 #include "conntrace/tap.h"
 #include "record/process_identity.h"
 #include "record/tap_reader.h"
-#include "record/tap_socket.h"
+#include "record/unix_listener.h"
 
 namespace conntrace {
 
@@ -44,7 +44,7 @@ class TapServer {
     bool half_closed = false;  ///< it said that it sends nothing; it may read on
   };
 
-  TapServer(TapSocket listener, UniqueFd epoll, UniqueFd event, const TapOptions& options, Callbacks callbacks);
+  TapServer(UnixListener listener, UniqueFd epoll, UniqueFd event, const TapOptions& options, Callbacks callbacks);
 
   void run();
   [[nodiscard]] int wait_ms() const;
@@ -73,7 +73,7 @@ class TapServer {
   std::atomic<bool> stopping_ = false;
 
   // The thread's own.
-  std::unique_ptr<TapSocket> listener_;
+  std::unique_ptr<UnixListener> listener_;
   UniqueFd epoll_;
   UniqueFd spare_;  ///< given up for a reader when no other descriptor is left
   std::map<std::uint64_t, Reader> readers_;

@@ -85,6 +85,12 @@ TEST(Observer, LossIsCountedExactly) {
   EXPECT_EQ(told, lost);
   EXPECT_EQ(tiny.events().size() - tiny.count(EventKind::gap) + lost, everything.events().size());
   EXPECT_EQ(tiny.observer().stats().delivered, tiny.events().size());
+  // What was not lost came out of the ring, each record of each CPU.
+  for (Watch* watch : {&everything, &tiny}) {
+    const auto stats = watch->observer().stats();
+    EXPECT_GT(stats.written, 0u);
+    EXPECT_EQ(stats.read, stats.written);
+  }
 }
 
 TEST(Observer, KilledObserverLeavesNothing) {

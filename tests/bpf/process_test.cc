@@ -25,6 +25,7 @@ TEST(Process, SelectedOnesComeFirst) {
   const auto* start = get_if<EventKind::process_start>(watch.events().front());
   ASSERT_TRUE(start);
   EXPECT_TRUE(start->existed_before);
+  EXPECT_EQ(start->uid, getuid());
   EXPECT_EQ(start->comm, comm_of_thread());
   char exe[PATH_MAX] = {};
   ASSERT_GT(readlink("/proc/self/exe", exe, sizeof exe - 1), 0);

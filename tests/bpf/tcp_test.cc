@@ -9,6 +9,7 @@
 #include <map>
 #include <thread>
 
+#include "conntrace/clock.h"
 #include "sockets.h"
 #include "watch.h"
 
@@ -16,7 +17,7 @@ namespace conntrace::bpftest {
 namespace {
 
 constexpr auto kClientClosesFirst = "tcp_connect tcp_established FIN_WAIT1 FIN_WAIT2 CLOSE tcp_closed";
-constexpr auto kClosesLast = "tcp_established CLOSE_WAIT LAST_ACK CLOSE tcp_closed";
+constexpr auto kServerClosesLast = "tcp_established tcp_accept CLOSE_WAIT LAST_ACK CLOSE tcp_closed";
 
 TEST(Tcp, ClientClosesFirst) {
   Watch watch;
@@ -33,7 +34,7 @@ TEST(Tcp, ClientClosesFirst) {
   ASSERT_TRUE(watch.wait_for<EventKind::tcp_closed>(server));
 
   EXPECT_EQ(watch.story(client), kClientClosesFirst) << watch.dump();
-  EXPECT_EQ(watch.story(server), kClosesLast) << watch.dump();
+  EXPECT_EQ(watch.story(server), kServerClosesLast) << watch.dump();
   const Event& connect = *watch.of(client)[0];
   EXPECT_EQ(connect.header.pid, static_cast<std::uint32_t>(getpid()));
   EXPECT_EQ(connect.header.tid, static_cast<std::uint32_t>(gettid()));
@@ -70,8 +71,8 @@ TEST(Tcp, ServerClosesFirst) {
   pair.client.reset();
   ASSERT_TRUE(watch.wait_for<EventKind::tcp_closed>(client));
   ASSERT_TRUE(watch.wait_for<EventKind::tcp_closed>(server));
-  EXPECT_EQ(watch.story(client), std::string("tcp_connect ") + kClosesLast) << watch.dump();
-  EXPECT_EQ(watch.story(server), "tcp_established FIN_WAIT1 FIN_WAIT2 CLOSE tcp_closed") << watch.dump();
+  EXPECT_EQ(watch.story(client), "tcp_connect tcp_established CLOSE_WAIT LAST_ACK CLOSE tcp_closed") << watch.dump();
+  EXPECT_EQ(watch.story(server), "tcp_established tcp_accept FIN_WAIT1 FIN_WAIT2 CLOSE tcp_closed") << watch.dump();
 }
 
 TEST(Tcp, RefusedConnectSaysTheErrnoOfConnect) {
@@ -284,6 +285,35 @@ TEST(Tcp, NetworkNamespaceIsTheSockets) {
   ASSERT_TRUE(watch.wait_for<EventKind::tcp_closed>(cookie));
   EXPECT_NE(netns, netns_of_thread());
   for (const Event* event : watch.of(cookie)) EXPECT_EQ(event->header.netns, netns);
+}
+
+TEST(Tcp, DescriptorsOfBothSidesAndTheMomentOfAccept) {
+  Watch watch;
+  const UniqueFd listener = tcp_listener();
+  const UniqueFd client = tcp_socket();
+  connect_to(client, listener);
+  const auto* connect = watch.wait_for<EventKind::tcp_connect>(cookie_of(client));
+  ASSERT_NE(connect, nullptr);
+  EXPECT_EQ(connect->fd, client.get());
+  watch.drain();
+  EXPECT_EQ(watch.count(EventKind::tcp_accept), 0u) << watch.dump();
+  const auto before = static_cast<std::uint64_t>(mono_now().count());
+  UniqueFd server;
+  pid_t tid = 0;
+  std::thread([&] {
+    server = accept_from(listener);
+    tid = gettid();
+  }).join();
+  const Event* accept = watch.wait("tcp_accept", [&](const Event& event) {
+    return event.kind() == EventKind::tcp_accept && event.header.cookie == cookie_of(server);
+  });
+  ASSERT_NE(accept, nullptr);
+  EXPECT_EQ(get_if<EventKind::tcp_accept>(*accept)->fd, server.get());
+  EXPECT_EQ(accept->header.tid, static_cast<std::uint32_t>(tid));
+  EXPECT_EQ(accept->header.netns, netns_of_thread());
+  EXPECT_GE(accept->header.mono_ns, before);
+  EXPECT_LE(accept->header.mono_ns, static_cast<std::uint64_t>(mono_now().count()));
+  EXPECT_LT(watch.of(cookie_of(server))[0]->header.mono_ns, before) << "it was established while nobody accepted";
 }
 
 }  // namespace

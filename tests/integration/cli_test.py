@@ -20,8 +20,9 @@ import unittest
 
 import jsonschema
 
+from program_support import PATIENCE, OriginServer, wait_until
+
 CONNTRACE, ORIGIN_SERVER, CHECKOUT = sys.argv[1:4]
-PATIENCE = 60
 MAY_OBSERVE = os.geteuid() == 0
 MUST_OBSERVE = os.environ.get("CONNTRACE_REQUIRE_BPF") == "1"
 
@@ -29,16 +30,6 @@ MUST_OBSERVE = os.environ.get("CONNTRACE_REQUIRE_BPF") == "1"
 def run(*arguments, **options):
     options.setdefault("timeout", 100)
     return subprocess.run([CONNTRACE, *map(str, arguments)], capture_output=True, text=True, **options)
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"gave up waiting: {what}")
 
 
 def timelines(text, kind=None):
@@ -60,26 +51,9 @@ def needs_kernel(test):
     return wrapped
 
 
-class Server:
-    """An origin_server of ours."""
-
+class Server(OriginServer):
     def __init__(self, *arguments):
-        self.process = subprocess.Popen(
-            [ORIGIN_SERVER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.port = int("".join(c for c in self.process.stdout.readline().split(":")[-1] if c.isdigit()))
-
-    def url(self, path="/hello"):
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
+        super().__init__(ORIGIN_SERVER, *arguments)
 
 
 class Temporary(unittest.TestCase):

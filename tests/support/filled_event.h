@@ -69,6 +69,7 @@ class EventFiller {
   void fill_list(List<Holder>& to) { to = filled(holder_lists_); }
   void fill_list(List<Candidate>& to) { to = filled(candidate_lists_); }
   void fill_list(List<CloseCount>& to) { to = filled(count_lists_); }
+  void fill_list(List<FdClassCount>& to) { to = filled(fd_class_lists_); }
 
   template <class Item>
   List<Item> filled(std::deque<std::vector<Item>>& lists) {
@@ -81,6 +82,7 @@ class EventFiller {
   std::deque<std::string> texts_;
   std::deque<std::vector<Text>> text_lists_;
   std::deque<std::vector<Holder>> holder_lists_;
+  std::deque<std::vector<FdClassCount>> fd_class_lists_;
   std::deque<std::vector<Candidate>> candidate_lists_;
   std::deque<std::vector<CloseCount>> count_lists_;
 };

@@ -15,9 +15,11 @@ namespace conntrace {
 
 struct TcpConnectInfo {
   Text remote;
+  std::optional<int> fd;
   Text comm;
   static constexpr auto fields() {
     return std::tuple{Field{"remote", &TcpConnectInfo::remote, "ip:port"},
+                      Field{"fd", &TcpConnectInfo::fd, "descriptor in pid; absent if it was no connect(2)"},
                       Field{"comm", &TcpConnectInfo::comm, "command name of the caller"}};
   }
 };
@@ -39,6 +41,16 @@ struct TcpEstablishedInfo {
         Field{"syn_retransmits", &TcpEstablishedInfo::syn_retransmits, "SYN or SYN-ACK sent again"},
         Field{"srtt_us", &TcpEstablishedInfo::srtt_us, "smoothed round trip time"},
         Field{"comm", &TcpEstablishedInfo::comm, "command name of the owner"}};
+  }
+};
+
+/// Not of connections that io_uring accepts.
+struct TcpAcceptInfo {
+  std::optional<int> fd;
+  Text comm;
+  static constexpr auto fields() {
+    return std::tuple{Field{"fd", &TcpAcceptInfo::fd, "descriptor in pid"},
+                      Field{"comm", &TcpAcceptInfo::comm, "command name of the thread"}};
   }
 };
 
@@ -199,15 +211,35 @@ struct FdLimitHitInfo {
   }
 };
 
+/// Descriptors that are alike.
+struct FdClassCount {
+  Text kind;
+  TcpState state = TcpState::NONE;
+  Text peer;
+  std::uint64_t count = 0;
+  static constexpr auto fields() {
+    return std::tuple{Field{"class", &FdClassCount::kind,
+                            "tcp, udp, unix, netlink, packet, socket (any other), file, directory, pipe, character, "
+                            "block, link, or the name of an anonymous inode: eventpoll, eventfd, timerfd, …"},
+                      Field{"state", &FdClassCount::state, "of tcp"},
+                      Field{"peer", &FdClassCount::peer,
+                            "of tcp and udp: ip:port, ip alone if this side accepted; empty: it has none, or several"},
+                      Field{"count", &FdClassCount::count, "how many"}};
+  }
+};
+
 struct FdCensusInfo {
   std::uint64_t open = 0;
   std::optional<std::uint64_t> soft_limit;
   std::optional<std::uint64_t> hard_limit;
+  List<FdClassCount> classes;
   Text comm;
   static constexpr auto fields() {
     return std::tuple{Field{"open", &FdCensusInfo::open, "open descriptors"},
                       Field{"soft_limit", &FdCensusInfo::soft_limit, "RLIMIT_NOFILE, soft"},
                       Field{"hard_limit", &FdCensusInfo::hard_limit, "RLIMIT_NOFILE, hard"},
+                      Field{"classes", &FdCensusInfo::classes,
+                            "what they are, most first; their counts sum to open; empty: only counted"},
                       Field{"comm", &FdCensusInfo::comm, "command name"}};
   }
 };
@@ -217,12 +249,14 @@ struct ProcessStartInfo {
   Text exe;
   Text cgroup;
   std::optional<std::uint64_t> parent;
+  std::optional<std::uint32_t> uid;
   bool existed_before = false;
   static constexpr auto fields() {
     return std::tuple{Field{"comm", &ProcessStartInfo::comm, "command name"},
                       Field{"exe", &ProcessStartInfo::exe, "path of the executable"},
                       Field{"cgroup", &ProcessStartInfo::cgroup, "cgroup2 path"},
                       Field{"parent", &ProcessStartInfo::parent, "pid of the parent, if it was followed from there"},
+                      Field{"uid", &ProcessStartInfo::uid, "real, effective and saved user, if they are one"},
                       Field{"existed_before", &ProcessStartInfo::existed_before, "it ran before the observer came"}};
   }
 };

@@ -68,7 +68,8 @@
   X(body_held, BodyHeldInfo, HOOK, "The application has let a response body wait for long; its connection serves nobody else.") \
   X(proxy_connect_start, ProxyConnectStartInfo, HOOK, "The proxy is asked to make the way to the target: CONNECT, or the SOCKS5 handshake.") \
   X(proxy_connect_done, ProxyConnectDoneInfo, HOOK, "The proxy made the way to the target, or did not.") \
-  X(tls_message, TlsMessageInfo, HOOK, "One message of a TLS handshake; only when tls_messages asks for them.")
+  X(tls_message, TlsMessageInfo, HOOK, "One message of a TLS handshake; only when tls_messages asks for them.") \
+  X(tcp_accept, TcpAcceptInfo, KERNEL, "A process took a connection from the accept queue.")
 /* clang-format on */
 
 enum conntrace_event_kind {

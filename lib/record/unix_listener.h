@@ -10,22 +10,23 @@
 
 namespace conntrace {
 
-/// A listening Unix stream socket (0600, non-blocking) and its place in the file system, which goes with it.
+/// A listening Unix stream socket (non-blocking) and its place in the file system, which goes with it.
 ///
 /// Errors: EADDRINUSE if somebody listens there, or what is there is not a socket of this user. What a process left
 ///         behind that died is replaced.
-class TapSocket {
+class UnixListener {
  public:
-  [[nodiscard]] static Result<TapSocket> listen(const std::string& path);
-  ~TapSocket();
-  TapSocket(TapSocket&&) noexcept = default;
-  TapSocket& operator=(TapSocket&&) = delete;
+  /// `mode`: who may connect.
+  [[nodiscard]] static Result<UnixListener> listen(const std::string& path, mode_t mode);
+  ~UnixListener();
+  UnixListener(UnixListener&&) noexcept = default;
+  UnixListener& operator=(UnixListener&&) = delete;
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  TapSocket(UniqueFd fd, std::string path, dev_t device, ino_t inode);
+  UnixListener(UniqueFd fd, std::string path, dev_t device, ino_t inode);
 
   UniqueFd fd_;
   std::string path_;

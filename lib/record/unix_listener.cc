@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "record/tap_socket.h"
+#include "record/unix_listener.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,7 +14,6 @@
 namespace conntrace {
 namespace {
 
-constexpr mode_t kOwnerOnly = S_IRUSR | S_IWUSR;
 constexpr int kSocketType = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 const sockaddr* generic(const sockaddr_un& address) { return reinterpret_cast<const sockaddr*>(&address); }
@@ -36,7 +35,7 @@ Result<void> remove_stale(const sockaddr_un& address) {
   const UniqueFd probe(socket(AF_UNIX, kSocketType, 0));
   if (!probe.valid()) return failed(errno, "socket");
   if (connect(probe.get(), generic(address), sizeof(address)) == 0 || errno == EAGAIN) {
-    return failed(EADDRINUSE, "another tap listens at " + path);
+    return failed(EADDRINUSE, "somebody listens at " + path + " already");
   }
   if (errno != ECONNREFUSED) return failed(errno, "look at " + path);
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return failed(errno, "remove " + path);
@@ -45,10 +44,10 @@ Result<void> remove_stale(const sockaddr_un& address) {
 
 }  // namespace
 
-TapSocket::TapSocket(UniqueFd fd, std::string path, dev_t device, ino_t inode)
+UnixListener::UnixListener(UniqueFd fd, std::string path, dev_t device, ino_t inode)
     : fd_(std::move(fd)), path_(std::move(path)), device_(device), inode_(inode) {}
 
-Result<TapSocket> TapSocket::listen(const std::string& path) {
+Result<UnixListener> UnixListener::listen(const std::string& path, mode_t mode) {
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   if (path.size() >= sizeof(address.sun_path)) return failed(ENAMETOOLONG, path);
   std::memcpy(address.sun_path, path.data(), path.size());
@@ -56,7 +55,7 @@ Result<TapSocket> TapSocket::listen(const std::string& path) {
   UniqueFd fd(socket(AF_UNIX, kSocketType, 0));
   if (!fd.valid()) return failed(errno, "socket");
   // The file that bind makes gets this mode, so there is no moment at which others may connect.
-  if (fchmod(fd.get(), kOwnerOnly) != 0) return failed(errno, "fchmod");
+  if (fchmod(fd.get(), mode) != 0) return failed(errno, "fchmod");
   int bound = bind(fd.get(), generic(address), sizeof(address));
   if (bound != 0 && errno == EADDRINUSE) {
     if (auto removed = remove_stale(address); !removed) return Failure(std::move(removed.error()));
@@ -65,12 +64,12 @@ Result<TapSocket> TapSocket::listen(const std::string& path) {
   if (bound != 0) return failed(errno, "bind " + path);
   struct stat info {};
   if (lstat(path.c_str(), &info) != 0) return failed(errno, "look at " + path);
-  TapSocket tap(std::move(fd), path, info.st_dev, info.st_ino);
-  if (::listen(tap.fd(), 16) != 0) return failed(errno, "listen " + path);
-  return tap;
+  UnixListener listener(std::move(fd), path, info.st_dev, info.st_ino);
+  if (::listen(listener.fd(), 16) != 0) return failed(errno, "listen " + path);
+  return listener;
 }
 
-TapSocket::~TapSocket() {
+UnixListener::~UnixListener() {
   struct stat info {};
   const bool ours = fd_.valid() && lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_;
   if (ours) unlink(path_.c_str());
