@@ -24,7 +24,7 @@ std::string address_of(const conntrace_endpoint& endpoint) {
 }
 
 std::string to_string(const conntrace_endpoint& endpoint) {
-  const std::string address = address_of(endpoint);
+  std::string address = address_of(endpoint);
   if (address.empty()) return address;
   const bool six = address.find(':') != std::string::npos;
   return fmt::format("{}{}{}:{}", six ? "[" : "", address, six ? "]" : "", endpoint.port);

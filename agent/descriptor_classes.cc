@@ -73,6 +73,7 @@ FdClasses::FdClasses(const std::vector<FdTally>& tallies) {
   }
   const auto by_count = [&classes] {
     std::vector<decltype(classes)::const_pointer> order;
+    order.reserve(classes.size());
     for (const auto& entry : classes) order.push_back(&entry);
     std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->second > b->second; });
     return order;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* How many descriptors processes have: a walk over all processes that counts bits. What the descriptors of one process
- * are: a walk over them that counts those that are alike, and touches ten times the memory. */
+/* How many descriptors processes have: a walk over all processes that counts bits. What the descriptors of
+ * one process are: a walk over them that counts those that are alike, and touches ten times the memory. */
 #include "socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -36,7 +36,8 @@ int count_open(struct bpf_iter__task *ctx)
 	struct bit_count count = {};
 	struct fdtable *table;
 
-	/* A leader that has ended has no files, though other threads may: the reader notices and asks /proc. */
+	/* A leader that has ended has no files, though other threads may: the reader notices and asks /proc.
+	 */
 	if (!task || task->pid != task->tgid || !task->files || !is_observed(task->tgid))
 		return 0;
 	table = BPF_CORE_READ(task, files, fdt);
@@ -54,7 +55,8 @@ int count_open(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Descriptors for whose class there was no room. One walk at a time: the reader empties both before the next. */
+/* Descriptors for whose class there was no room. One walk at a time: the reader empties both before the next.
+ */
 __u64 unclassified = 0;
 
 struct {
@@ -121,8 +123,7 @@ static __always_inline void classify(struct conntrace_fd_class *class, struct fi
 	magic = file->f_inode->i_sb->s_magic;
 	if (magic == ANON_INODE_MAGIC) {
 		class->mode = 0;
-		bpf_probe_read_kernel_str(class->name, sizeof(class->name),
-					  file->f_path.dentry->d_name.name);
+		bpf_probe_read_kernel_str(class->name, sizeof(class->name), file->f_path.dentry->d_name.name);
 	} else if (magic == PIDFS_MAGIC) {
 		class->mode = 0;
 		__builtin_memcpy(class->name, "[pidfd]", 8);

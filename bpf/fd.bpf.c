@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* What system calls say of descriptors: the moment at which one, or a local port, could not be had; which one an accepted
- * connection got; a new limit. */
+/* What system calls say of descriptors: the moment at which one, or a local port, could not be had; which one
+ * an accepted connection got; a new limit. */
 #include "syscall.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -35,8 +35,8 @@ static __always_inline const struct sock *socket_of(struct task_struct *task, un
 	struct socket *socket;
 	struct file *file = NULL;
 
-	if (fd >= BPF_CORE_READ(table, max_fds) ||
-	    bpf_probe_read_kernel(&file, sizeof(file), &files[fd]) || !file)
+	if (fd >= BPF_CORE_READ(table, max_fds) || bpf_probe_read_kernel(&file, sizeof(file), &files[fd]) ||
+	    !file)
 		return NULL;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;

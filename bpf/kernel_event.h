@@ -81,7 +81,7 @@ struct conntrace_header {
 	__u64 start_time_ns; /* of pid, since boot, rounded down to 10 ms as in /proc/PID/stat */
 	__u64 cookie;	     /* SO_COOKIE */
 	__u64 netns;	     /* inode of the socket's network namespace */
-	__u64 sequence;	     /* CPU in the upper 8 bits, below its records from 1; 0: it came by an iterator */
+	__u64 sequence; /* CPU in the upper 8 bits, below its records from 1; 0: it came by an iterator */
 	char comm[CONNTRACE_COMM_LENGTH];
 };
 
@@ -128,13 +128,13 @@ struct conntrace_fd {
 
 /* What a descriptor is. Those of a process that are alike are counted together. */
 struct conntrace_fd_class {
-	__u16 mode;	/* the inode's S_IFMT; 0: an anonymous inode, which has a name */
-	__u16 family;	/* of a socket, and its protocol */
+	__u16 mode;   /* the inode's S_IFMT; 0: an anonymous inode, which has a name */
+	__u16 family; /* of a socket, and its protocol */
 	__u16 protocol;
-	__u16 port;	/* of the peer, host byte order; 0 if this side accepted */
-	__u8 state;	/* of TCP */
+	__u16 port; /* of the peer, host byte order; 0 if this side accepted */
+	__u8 state; /* of TCP */
 	__u8 zero[7];
-	__u8 name[16];	/* of the anonymous inode; or the peer's address, as in conntrace_endpoint */
+	__u8 name[16]; /* of the anonymous inode; or the peer's address, as in conntrace_endpoint */
 };
 
 /* What the walk over tasks writes for each observed process. Limits: ~0 is none. */

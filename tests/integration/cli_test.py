@@ -88,7 +88,7 @@ class Usage(unittest.TestCase):
             ("frobnicate",),
             ("watch",),
             ("watch", "--pid", "x"),
-            ("watch", "--pid", "1", "--source", "agent"),
+            ("watch", "--pid", "1", "--source", "hearsay"),
             ("watch", "--pid", "1", "--json", "--events"),
             ("record", "--pid", "1"),
             ("correlate",),

@@ -20,6 +20,7 @@ import threading
 
 QEMU = "qemu-system-x86_64"
 PATIENCE = 1500  # seconds; emulated, a kernel and these programs take a few minutes
+NOT_TEXT = re.compile(r"[^\t\x20-\x7e]")  # a console speaks to terminals, its log ends in a document of XML
 END = re.compile(r"^conntrace-boot: end (\S+) (\d+)$")
 
 INIT = """#!/bin/busybox sh
@@ -65,7 +66,7 @@ def make_root(root, programs, arguments):
     for program in programs:
         target = root / "tests" / program.name
         subprocess.run(["objcopy", "--strip-debug", program, target], check=True)
-    environment = "LD_LIBRARY_PATH=/lib CONNTRACE_REQUIRE_BPF=1"
+    environment = "LD_LIBRARY_PATH=/lib CONNTRACE_REQUIRE_BPF=1 GTEST_COLOR=no"
     names = " ".join(program.name for program in programs)
     (root / "init").write_text(INIT.format(environment=environment, programs=names, arguments=arguments))
     (root / "init").chmod(0o755)
@@ -94,7 +95,7 @@ def boot(kernel, image):
         timer.start()
         try:
             for line in process.stdout:
-                yield line.rstrip("\r\n")
+                yield NOT_TEXT.sub("", line)
         finally:
             timer.cancel()
             process.kill()
