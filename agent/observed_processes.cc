@@ -77,6 +77,8 @@ void ObservedProcesses::on_start(const conntrace_record& record) {
   if (auto now = read_process_info(pid); now && now->start_time_ns == info.start_time_ns) {
     info.exe = std::move(now->exe);
     info.cgroup = std::move(now->cgroup);
+    // It knows more than the record: whether the process may be dumped.
+    if (now->owner != info.owner) info.owner.reset();
   }
   if (record.process.executed == 0) {
     // It may have executed something else since: at its fork its program was the parent's.
@@ -108,7 +110,7 @@ void ObservedProcesses::tell(const conntrace_open_files& counted, const std::vec
   const FdClasses classes(tallies);
   const EventHeader header{
       .mono_ns = counted.mono_ns, .source = Source::kernel, .pid = counted.pid, .start_time_ns = counted.start_time_ns};
-  sink_(make_event<EventKind::fd_census>(header, {.open = counted.open,
+  sink_(make_event<EventKind::fd_census>(header, {.open = tallies.empty() ? counted.open : classes.total(),
                                                   .soft_limit = limit(counted.soft_limit),
                                                   .hard_limit = limit(counted.hard_limit),
                                                   .classes = classes.view(),
@@ -125,8 +127,6 @@ bool ObservedProcesses::tell_classes(Observed& process, conntrace_open_files cou
   counted.mono_ns = static_cast<std::uint64_t>(mono_now().count());
   process.classified_ns = counted.mono_ns;
   process.classified_open = counted.open;
-  counted.open = 0;
-  for (const FdTally& tally : *tallies) counted.open += tally.count;
   tell(counted, *tallies);
   return true;
 }

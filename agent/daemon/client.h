@@ -35,8 +35,11 @@ struct Client {
   Selection selection;
   /// What it watches, and since when: what had happened before was described to it. Not filled for root's `all`.
   std::map<ProcessKey, std::uint64_t> processes;
-  bool describing = false;  ///< it gets what is there: however much that is, it is not lost
+  bool describing = false;  ///< what is told to all now is what it asked for: however much that is, it is not lost
 
+  [[nodiscard]] bool watching() const { return stage == Stage::watching; }
+  /// All of its user, who is not root.
+  [[nodiscard]] bool watches_own() const { return watching() && selection.all && user != 0; }
   [[nodiscard]] bool watches_all() const { return selection.all && user == 0; }
   [[nodiscard]] bool wants(const ProcessKey& process, std::uint64_t mono_ns) const {
     if (watches_all()) return true;

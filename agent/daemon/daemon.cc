@@ -169,7 +169,7 @@ bool Daemon::read_input(Client& client) {
       return true;
     }
     client.input.append(bytes.data(), static_cast<std::size_t>(got));
-    if (client.stage == Client::Stage::watching) {
+    if (client.watching()) {
       refuse(client, system_error(EINVAL, "a client sends one request only"));
     } else if (client.input.find('\n') != std::string::npos) {
       obey(client);
@@ -240,7 +240,7 @@ void Daemon::tick() {
   if (std::exchange(listener_paused_, false)) watch(EPOLL_CTL_MOD, listener_->fd(), kListener, EPOLLIN);
   std::vector<std::uint64_t> late;
   for (const auto& [id, client] : clients_) {
-    if (client->stage != Client::Stage::watching && now > client->deadline) late.push_back(id);
+    if (!client->watching() && now > client->deadline) late.push_back(id);
   }
   for (const std::uint64_t id : late) leave(id);
   if (observer_) {
@@ -264,7 +264,7 @@ void Daemon::say_farewell() {
   listener_.reset();
   std::vector<std::uint64_t> asking;
   for (const auto& [id, client] : clients_) {
-    if (client->stage == Client::Stage::watching) finish(*client);
+    if (client->watching()) finish(*client);
     if (client->stage == Client::Stage::asking) asking.push_back(id);
   }
   for (const std::uint64_t id : asking) leave(id);
@@ -282,7 +282,7 @@ void Daemon::say_farewell() {
 std::string Daemon::status_line(const Client& asker) const {
   DaemonStatus status{.since = started_, .observing = observer_ != nullptr, .ring_bytes = options_.observer.ring_bytes};
   for (const auto& [id, client] : clients_) {
-    if (client->stage != Client::Stage::watching) continue;
+    if (!client->watching()) continue;
     if (asker.user != 0 && asker.user != client->user) continue;
     status.clients.push_back({.user = client->user,
                               .all = client->selection.all,

@@ -80,11 +80,11 @@ Result<void> Daemon::start_watch(Client& client, const Selection& selection) {
 
 // Root's.
 Result<void> Daemon::add_all(Client& client) {
-  client.describing = true;
   for (const ProcessKey& process : processes_.observed()) {
     auto described = observer_->describe_process(process.pid, [&](const Event& event) { give(client, event); });
     if (!described) return described;
   }
+  client.describing = true;
   auto observed = observer_->observe_all(true);
   client.describing = false;
   return observed;
@@ -106,9 +106,7 @@ Result<void> Daemon::add_to(Client& client, const std::vector<pid_t>& pids) {
       continue;
     }
     if (!client.processes.emplace(now->key, static_cast<std::uint64_t>(mono_now().count())).second) continue;
-    client.describing = true;
     auto described = observer_->describe_process(pid, [&](const Event& event) { give(client, event); });
-    client.describing = false;
     if (!described) return described;
   }
   return {};
@@ -118,8 +116,7 @@ Result<void> Daemon::add_to(Client& client, const std::vector<pid_t>& pids) {
 void Daemon::add_new_processes() {
   std::set<uid_t> users;
   for (const auto& [id, client] : clients_) {
-    if (client->stage == Client::Stage::watching && client->selection.all && client->user != 0)
-      users.insert(client->user);
+    if (client->watches_own()) users.insert(client->user);
   }
   if (users.empty()) return;
   std::map<uid_t, std::vector<LookedAt>> found;
@@ -127,7 +124,7 @@ void Daemon::add_new_processes() {
     if (const auto process = look_at(pid); process && process->owner) found[*process->owner].push_back(*process);
   }
   for (const auto& [id, client] : clients_) {
-    if (client->stage != Client::Stage::watching || !client->selection.all || client->user == 0) continue;
+    if (!client->watches_own()) continue;
     std::vector<pid_t> fresh;
     for (const LookedAt& process : found[client->user]) {
       if (!client->processes.contains(process.key)) fresh.push_back(process.key.pid);
@@ -139,23 +136,21 @@ void Daemon::add_new_processes() {
 
 // A process may become another user's without executing anything, and a record that it executed something may be lost.
 void Daemon::check_owners() {
-  std::map<ProcessKey, std::optional<uid_t>> owners;
+  std::set<ProcessKey> watched;
   for (const auto& [id, client] : clients_) {
-    if (client->user == 0 || client->stage != Client::Stage::watching) continue;
-    for (const auto& [process, since] : client->processes) owners.emplace(process, client->user);
+    if (client->user == 0 || !client->watching()) continue;
+    for (const auto& [process, since] : client->processes) watched.insert(process);
   }
-  for (auto& [process, owner] : owners) {
+  for (const ProcessKey& process : watched) {
     // What has ended is whose it was.
-    if (const auto now = look_at(process.pid); now && now->key == process) {
-      owner = now->owner;
-      take_from_those_who_may_not_see(process, owner);
-    }
+    const auto now = look_at(process.pid);
+    if (now && now->key == process) take_from_those_who_may_not_see(process, now->owner);
   }
 }
 
 void Daemon::take_from_those_who_may_not_see(const ProcessKey& process, std::optional<uid_t> owner) {
   for (const auto& [id, client] : clients_) {
-    if (client->stage != Client::Stage::watching || may_see(client->user, owner)) continue;
+    if (!client->watching() || may_see(client->user, owner)) continue;
     if (client->processes.erase(process) == 0) continue;
     give_gap(*client, fmt::format("process {} is another user's now", process.pid));
   }
@@ -169,7 +164,7 @@ void Daemon::route(const Event& event) {
   if (loss != nullptr) next_tick_ = std::min(next_tick_, mono_now() + kTickAfterLoss);
   line_.clear();
   for (const auto& [id, client] : clients_) {
-    if (client->stage != Client::Stage::watching) continue;
+    if (!client->watching()) continue;
     const bool wanted = client->watches_all() || (process && client->wants(*process, event.header.mono_ns));
     if (loss == nullptr && !wanted) continue;  // a loss is everybody's; what is of no process is root's
     if (line_.empty()) append_json_line(event, line_);
@@ -193,14 +188,11 @@ void Daemon::give(Client& client, const Event& event) {
 void Daemon::on_process_start(const Event& event, const ProcessKey& process) {
   processes_.set_observed(process, mono_now());
   const auto& start = *get_if<EventKind::process_start>(event);
-  std::optional<uid_t> owner = start.uid;
-  // /proc knows more than the record, if the process is still there.
-  if (const auto now = look_at(process.pid); now && now->key == process && now->owner != owner) owner.reset();
-  take_from_those_who_may_not_see(process, owner);
+  take_from_those_who_may_not_see(process, start.uid);
   const auto parent = start.parent ? processes_.of(static_cast<pid_t>(*start.parent)) : std::nullopt;
   if (start.existed_before || !parent) return;
   for (const auto& [id, client] : clients_) {
-    if (client->stage != Client::Stage::watching || client->watches_all() || !may_see(client->user, owner)) continue;
+    if (!client->watching() || client->watches_all() || !may_see(client->user, start.uid)) continue;
     if (client->selection.follow_children && client->processes.contains(*parent)) client->processes.emplace(process, 0);
   }
 }
@@ -231,15 +223,13 @@ void Daemon::forget_what_nobody_wants() {
   const auto any = [this](const auto& test) {
     return std::any_of(clients_.begin(), clients_.end(), [&](const auto& entry) { return test(*entry.second); });
   };
-  const bool watched = any([](const Client& client) { return client.stage == Client::Stage::watching; });
+  const bool watched = any([](const Client& client) { return client.watching(); });
   if (!watched && !unwatched_since_) unwatched_since_ = mono_now();
-  if (any([](const Client& client) { return client.stage == Client::Stage::watching && client.watches_all(); })) return;
+  if (any([](const Client& client) { return client.watching() && client.watches_all(); })) return;
   [[maybe_unused]] const auto selected_only = observer_->observe_all(false);
   const std::set<ProcessKey> observed = processes_.observed();
   for (const ProcessKey& process : observed) {
-    if (any([&](const Client& client) {
-          return client.stage == Client::Stage::watching && client.processes.contains(process);
-        })) {
+    if (any([&](const Client& client) { return client.watching() && client.processes.contains(process); })) {
       continue;
     }
     [[maybe_unused]] const auto removed = observer_->remove_process(process.pid, process.start_time_ns);

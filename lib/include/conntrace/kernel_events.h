@@ -256,7 +256,7 @@ struct ProcessStartInfo {
                       Field{"exe", &ProcessStartInfo::exe, "path of the executable"},
                       Field{"cgroup", &ProcessStartInfo::cgroup, "cgroup2 path"},
                       Field{"parent", &ProcessStartInfo::parent, "pid of the parent, if it was followed from there"},
-                      Field{"uid", &ProcessStartInfo::uid, "real, effective and saved user, if they are one"},
+                      Field{"uid", &ProcessStartInfo::uid, "the user, besides root, who may look into it"},
                       Field{"existed_before", &ProcessStartInfo::existed_before, "it ran before the observer came"}};
   }
 };
