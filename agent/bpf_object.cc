@@ -47,6 +47,7 @@ void set_knobs(conntrace_bpf& skeleton, const KernelBtf& btf, const ObserverOpti
   skeleton.bss->observe_all = options.selection.all;
   knobs.follow_children = options.selection.follow_children;
   knobs.ring_wakeup_bytes = options.ring_bytes / 2;
+  knobs.pause_ns = options.io_pause_ns;
   knobs.connect_syscall = SYS_connect;
   knobs.accept_syscall = SYS_accept;
   knobs.accept4_syscall = SYS_accept4;

@@ -28,6 +28,9 @@ struct ObserverOptions {
   bool dns = true;
   bool adopt_existing = true;  ///< tcp_existing for sockets that were there before
   bool io_edges = true;        ///< tcp_send and tcp_recv
+  /// The first send and receive of a connection are told, then those that turn its direction after a pause this long.
+  /// 0: all that turn it, which costs a busy connection two records a request.
+  std::uint64_t io_pause_ns = 1'000'000;
   /// fd_limit_hit and tcp_accept; costs every system call of the machine: 8 to 105 ns were measured
   bool fd_failures = true;
   std::uint64_t census_interval_ms = 1000;  ///< fd_census of each observed process; 0: never

@@ -6,7 +6,7 @@
 
 #include "common.h"
 
-enum { IO_NONE, IO_SEND, IO_RECEIVE };
+enum { IO_NONE, IO_SEND = 1, IO_RECEIVE = 2 }; /* bits in `told` */
 
 struct socket_state {
 	__u32 claimed; /* whoever sets it first announces the socket */
@@ -29,7 +29,8 @@ struct socket_state {
 	__u8 direction;
 	__u8 end_read;
 	__u8 finished; /* reached CLOSE: the four above are set */
-	__u8 zero[3];
+	__u8 told;     /* which of IO_SEND and IO_RECEIVE there was */
+	__u8 zero[2];
 	char comm[CONNTRACE_COMM_LENGTH];
 };
 

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * The edges of a conversation: the first send after a receive, the first receive after a send, the end.
- * Everything here runs in the thread that sends or receives. Of each of the two, the first that works is
- * loaded: send:    tcp_sendmsg_locked (from 6.16) and fentry, which know the state in which the bytes were
- * taken; sock_send_length (from 6.3), which comes after them receive: sock_recv_length (from 6.3), fexit
+ * The edges of a conversation: the first send after a receive, the first receive after a send, the end. After
+ * the first of each kind only those that come after a pause are told: in a busy conversation nobody waits,
+ * and a record for each of its edges would cost the observed process more than its own work. Everything here
+ * runs in the thread that sends or receives. Of each of the two, the first that works is loaded: send:
+ * tcp_sendmsg_locked (from 6.16) and fentry, which know the state in which the bytes were taken;
+ * sock_send_length (from 6.3), which comes after them receive: sock_recv_length (from 6.3), fexit
  */
 #include "socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Set between open and load. */
+const volatile __u64 pause_ns = 0;
 
 /* A process uses a socket that nobody saw being made: handed over, or accepted before the observer came. */
 static __always_inline struct socket_state *adopt(const struct sock *sk, enum conntrace_program program)
@@ -63,28 +68,40 @@ static __always_inline __u64 bytes_read(const struct sock *sk)
 	return read < payload ? read : payload;
 }
 
+/* Whether this is an edge, and one that is told: the socket's first of its kind, or one after a pause. */
+static __always_inline int is_told_edge(struct socket_state *state, __u8 io, __u64 since)
+{
+	int first = !(state->told & io);
+
+	if (state->last_io == io)
+		return 0;
+	state->last_io = io;
+	state->told |= io;
+	return first || since >= pause_ns;
+}
+
 /* accepted: bytes of this send that are in the kernel's sums already. */
 static __always_inline int on_send(const struct sock *sk, enum conntrace_program program, __u8 tcp_state,
 				   __u64 accepted)
 {
 	struct socket_state *state = used_socket(sk, program);
 	struct conntrace_record *record;
-	__u64 before;
+	__u64 before, now;
 
 	if (!state)
 		return 0;
 	before = state->last_io_ns;
-	state->last_io_ns = bpf_ktime_get_ns();
-	if (state->last_io == IO_SEND && tcp_state == TCP_ESTABLISHED)
+	now = bpf_ktime_get_ns();
+	state->last_io_ns = now;
+	if (!is_told_edge(state, IO_SEND, now - before) && tcp_state == TCP_ESTABLISHED)
 		return 0;
-	state->last_io = IO_SEND;
 	record = reserve_record(program, CONNTRACE_EVENT_tcp_send);
 	if (!record)
 		return 0;
 	fill_socket(&record->header, sk, state);
 	fill_current(&record->header);
 	record->tcp.from = tcp_state;
-	record->tcp.idle_ns = before ? state->last_io_ns - before : 0;
+	record->tcp.idle_ns = before ? now - before : 0;
 	record->tcp.bytes_sent = bytes_queued(sk) - accepted;
 	record->tcp.bytes_received = bytes_read(sk);
 	submit(record);
@@ -96,6 +113,7 @@ static __always_inline int on_receive(const struct sock *sk, enum conntrace_prog
 {
 	struct conntrace_record *record;
 	struct socket_state *state;
+	__u64 before, now;
 	int end;
 
 	if (received < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE))
@@ -105,14 +123,19 @@ static __always_inline int on_receive(const struct sock *sk, enum conntrace_prog
 		return 0;
 	/* 0 is also what a read of no length or one after a reset returns. */
 	end = !received && fin_arrived(sk);
-	if (received)
-		state->last_io_ns = bpf_ktime_get_ns();
-	if (end ? state->end_read : !received || state->last_io == IO_RECEIVE)
-		return 0;
-	if (end)
+	if (end) {
+		if (state->end_read)
+			return 0;
 		state->end_read = 1;
-	else
-		state->last_io = IO_RECEIVE;
+	} else {
+		if (!received)
+			return 0;
+		before = state->last_io_ns;
+		now = bpf_ktime_get_ns();
+		state->last_io_ns = now;
+		if (!is_told_edge(state, IO_RECEIVE, now - before))
+			return 0;
+	}
 	record = reserve_record(program, CONNTRACE_EVENT_tcp_recv);
 	if (!record)
 		return 0;

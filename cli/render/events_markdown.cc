@@ -91,6 +91,8 @@ std::string events_markdown() {
       "One JSON object per line. A field that is empty or not known is left out; 0 and false are written. "
       "Kinds and fields that a reader does not know are skipped. docs/event.schema.json is the same as a JSON "
       "Schema.\n\n"
+      "Of the changes of direction on a connection the agent tells the first send, the first receive, and those after "
+      "a pause of 1 ms or more (tcp_send, tcp_recv): in a busy conversation most are left out.\n\n"
       "## Fields of every record\n\nBesides `kind`; a header field that is 0 is left out.\n\n";
   out += field_table<EventHeader>(glossary);
   out += "\n## Kinds\n";

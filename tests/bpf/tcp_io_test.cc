@@ -80,6 +80,56 @@ TEST(TcpIo, OnlyChangesOfDirectionAreTold) {
   EXPECT_EQ(receives(watch, client)[2]->bytes_received, 16u);
 }
 
+/// One request and its answer.
+void exchange(const Pair& pair) {
+  send_text(pair.client, "request");
+  ASSERT_EQ(receive(pair.server), "request");
+  send_text(pair.server, "answer");
+  ASSERT_EQ(receive(pair.client), "answer");
+}
+
+TEST(TcpIo, WithoutAPauseOnlyTheFirstEdgesAreTold) {
+  auto options = Watch::options_for({getpid()});
+  options.io_pause_ns = 3'600'000'000'000;
+  Watch watch(options);
+  const UniqueFd listener = tcp_listener();
+  Pair pair = connected_pair(listener);
+  const auto client = cookie_of(pair.client);
+  for (int request = 0; request < 3; ++request) exchange(pair);
+  watch.drain();
+  EXPECT_EQ(sends(watch, client).size(), 1u) << watch.dump();
+  EXPECT_EQ(receives(watch, client).size(), 1u) << watch.dump();
+  pair.server.reset();
+  wait_for_state(pair.client, TcpState::CLOSE_WAIT);
+  ASSERT_EQ(receive(pair.client), "");
+  send_text(pair.client, "too late");
+  watch.drain();
+  // The end, and what is sent behind it, are told however fast they come.
+  ASSERT_EQ(receives(watch, client).size(), 2u) << watch.dump();
+  EXPECT_TRUE(receives(watch, client)[1]->end);
+  EXPECT_EQ(sends(watch, client).size(), 2u) << watch.dump();
+}
+
+TEST(TcpIo, EdgesAfterAPauseAreTold) {
+  auto options = Watch::options_for({getpid()});
+  options.io_pause_ns = 20'000'000;
+  Watch watch(options);
+  const UniqueFd listener = tcp_listener();
+  Pair pair = connected_pair(listener);
+  const auto client = cookie_of(pair.client);
+  exchange(pair);
+  const auto pause_begins = now_ns();
+  while (now_ns() - pause_begins < options.io_pause_ns) usleep(1000);
+  exchange(pair);
+  watch.drain();
+  const auto sent = sends(watch, client);
+  ASSERT_EQ(sent.size(), 2u) << watch.dump();
+  ASSERT_TRUE(sent[1]->idle_ns);
+  EXPECT_GE(*sent[1]->idle_ns, options.io_pause_ns);
+  EXPECT_EQ(sent[1]->bytes_sent, 7u);
+  EXPECT_EQ(sent[1]->bytes_received, 6u);
+}
+
 TEST(TcpIo, TotalsAreTheKernels) {
   Watch watch;
   const UniqueFd listener = tcp_listener();

@@ -20,6 +20,7 @@ agent::ObserverOptions Watch::options_for(std::vector<pid_t> pids) {
   agent::ObserverOptions options;
   options.selection.pids = std::move(pids);
   options.census_interval_ms = 0;
+  options.io_pause_ns = 0;
   return options;
 }
 

@@ -20,7 +20,7 @@ class Watch {
  public:
   using Matches = std::function<bool(const Event&)>;
 
-  /// Nothing periodic: no census, unless the test asks for it.
+  /// Nothing periodic: no census, unless the test asks for it. Every change of direction, however fast.
   static agent::ObserverOptions options_for(std::vector<pid_t> pids);
 
   explicit Watch(const agent::ObserverOptions& options);
